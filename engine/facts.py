@@ -1,0 +1,56 @@
+"""Data outside the object: what was asked (`Lookup`) and what is known (`Facts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine.errors import LookupFailed, Unknown
+
+Source = Literal["configMap", "apiCall", "service", "globalReference", "imageData", "resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One question to the world, hashable so that it is asked once.
+
+    `key` identifies the thing: `namespace/name` of a ConfigMap, the urlPath of an API call, a URL, an entry's name, an image
+    reference. `method` and `body` (JSON text) belong to calls; `options` holds what else changes the answer (headers, CA
+    bundle, registry credentials) as sorted pairs. `namespace` is the policy's namespace, empty for cluster policies: the
+    shell must not read outside it.
+    """
+
+    source: Source
+    key: str
+    method: str = "GET"
+    body: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Answers to lookups. A failed lookup is an answer too: a `LookupFailed` stored as the value is raised when read."""
+
+    answers: Mapping[Lookup, Any] = field(default_factory=dict)
+
+    def answer(self, lookup: Lookup) -> Any:
+        """The JSON value known for `lookup`; raises `Unknown` when nobody asked yet and `LookupFailed` when asking failed."""
+        try:
+            value = self.answers[lookup]
+        except KeyError:
+            raise Unknown([lookup]) from None
+        if isinstance(value, LookupFailed):
+            raise value
+        return value
+
+    def plus(self, answers: Mapping[Lookup, Any]) -> Facts:
+        """These facts and more."""
+        return Facts({**self.answers, **answers})
+
+
+NO_FACTS = Facts()

@@ -1,0 +1,129 @@
+"""The one compiled shape. Every policy kind lowers to `Policy` and its `Rule`s; kinds end at `compiler.FRONTENDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from engine.request import Object, Request
+from engine.result import Outcome
+from engine.scope import Scope
+
+Action = Literal["Enforce", "Audit"]
+FailurePolicy = Literal["Fail", "Ignore"]
+Check = Callable[[Scope], Outcome | None]
+"""What a rule says of the request in `scope`; None: the rule gives no row (foreach over nothing). Raises EvaluationError."""
+
+
+class Effect(StrEnum):
+    """What a rule does; the value is Kyverno's rule type in reports and metrics."""
+
+    VALIDATE = "Validation"
+    MUTATE = "Mutation"
+    MUTATE_EXISTING = "MutateExisting"
+    GENERATE = "Generation"
+    VERIFY_IMAGES = "ImageVerify"
+    DELETE = "Cleanup"
+
+
+@dataclass(frozen=True, slots=True)
+class KindSelector:
+    """One entry of `kinds`, parsed (spec 9.4); each part may hold wildcards. `subresource` is empty for the object itself."""
+
+    group: str
+    version: str
+    kind: str
+    subresource: str
+    text: str
+
+
+class Match(Protocol):
+    """match and exclude of a rule, compiled (`clauses.match`)."""
+
+    kinds: tuple[KindSelector, ...]
+    operations: frozenset[str]
+    """Operations the rule can match; what the index and the webhook configuration need."""
+
+    def __call__(self, request: Request) -> bool:
+        """Does the rule apply to `request`?"""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIdentity:
+    """What results, events and reports name. `namespace` is empty for cluster policies; `api_version` is as written."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`name`, or `namespace/name`: how reports and messages call the policy."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """One compiled rule.
+
+    `evaluate` runs context, preconditions and check on a fresh child scope. `action` is the effective failure action for a
+    request. `origin` is the name of the written rule when autogen made this one. `document` is the rule as the API shows it
+    (for autogen rules: the generated one). `error` is set when the rule did not compile; `evaluate` then always errors.
+    """
+
+    policy: PolicyIdentity
+    name: str
+    effect: Effect
+    match: Match
+    evaluate: Check
+    action: Callable[[Request], Action]
+    document: Object
+    origin: str = ""
+    allow_existing_violations: bool = True
+    on_delete: bool = True
+    """False: not evaluated for DELETE requests (pattern rules, spec 2.4)."""
+    emit_user_data: bool = False
+    """True: match, exclude or variables need to know who asked; background scans pass the rule by."""
+    skip_background_requests: bool = True
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """What the policy wants of its webhook. `fine_grained` policies get a webhook of their own (spec 3.1)."""
+
+    failure_policy: FailurePolicy = "Fail"
+    timeout_seconds: int | None = None
+    match_conditions: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def fine_grained(self) -> bool:
+        return bool(self.match_conditions) or self.timeout_seconds is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """A compiled policy. `rules` holds written rules first, generated ones after; `autogen` the generated rules' documents."""
+
+    identity: PolicyIdentity
+    rules: tuple[Rule, ...]
+    webhook: WebhookSettings = WebhookSettings()
+    admission: bool = True
+    background: bool = True
+    apply_one: bool = False
+    emit_warning: bool = False
+    scored: bool = True
+    autogen: tuple[Object, ...] = ()
+    rule_count: Mapping[str, int] = field(default_factory=dict)
+    """validate, generate, mutate, verifyimages: number of written rules, for status.rulecount."""
+    warnings: tuple[str, ...] = ()
+    """What the policy webhook tells the author although the policy is valid."""
+    document: Object = field(default_factory=dict)

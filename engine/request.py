@@ -1,0 +1,69 @@
+"""The one question: an admission review, a scan of a stored object, an UpdateRequest's trigger, a cleanup candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+
+
+class GroupVersionKind(NamedTuple):
+    group: str
+    version: str
+    kind: str
+
+
+class GroupVersionResource(NamedTuple):
+    group: str
+    version: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks. `roles` are `namespace:name`, as bindings resolve them; `extra` as in userInfo."""
+
+    username: str = ""
+    groups: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    cluster_roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question to the policies.
+
+    `object` is None on DELETE; `old_object` is None on CREATE. `user` is None where nobody asked (background scan, CLI
+    without user info): criteria on users are then dropped (spec 2.1). `namespace_labels` are the labels of the object's
+    namespace, None when unknown or cluster-scoped. `document` is the AdmissionRequest as `{{ request.* }}` sees it.
+    `now` (Unix nanoseconds) and `seed` keep a repeated evaluation equal to the first.
+    """
+
+    operation: str
+    kind: GroupVersionKind
+    object: Object | None
+    old_object: Object | None = None
+    resource: GroupVersionResource | None = None
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    user: User | None = None
+    namespace_labels: Mapping[str, str] | None = None
+    dry_run: bool = False
+    uid: str = ""
+    document: Object = field(default_factory=dict)
+    now: int = 0
+    seed: int = 0
+
+    @property
+    def subject(self) -> Object:
+        """The object that rules look at: the new one, or on DELETE the old one."""
+        return self.object if self.object is not None else (self.old_object or {})
+
+
+def kind_of(document: Mapping[str, Any]) -> GroupVersionKind:
+    """The GVK that a manifest's apiVersion and kind name."""
+    group, _, version = str(document.get("apiVersion") or "").rpartition("/")
+    return GroupVersionKind(group, version, str(document.get("kind") or ""))

@@ -1,0 +1,74 @@
+"""Variables of one evaluation: lazy and parent-linked, so that foreach binds a child instead of copying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.facts import NO_FACTS, Facts, Lookup
+from engine.lang.jmes import Root, UnknownKey
+
+if TYPE_CHECKING:
+    from engine.request import Request
+
+Loader = Callable[["Scope"], Any]
+
+
+class Scope(Root):
+    """The root value of every JMESPath expression: names such as `request`, `element`, context entries.
+
+    A name is bound to a value or to a loader that runs at the first look and whose value is kept. `request` and `facts` are
+    the same objects along the whole chain. INVARIANT (purity): a loader never writes to a value it was given.
+    """
+
+    __slots__ = ("facts", "loaders", "parent", "request", "values")
+
+    def __init__(self, request: Request, *, facts: Facts = NO_FACTS, parent: Scope | None = None) -> None:
+        self.request = request
+        self.facts = facts
+        self.parent = parent
+        self.values: dict[str, Any] = {}
+        self.loaders: dict[str, Loader] = {}
+
+    def child(self) -> Scope:
+        """A scope that sees everything of this one and hides what it binds itself."""
+        return Scope(self.request, facts=self.facts, parent=self)
+
+    def bind(self, name: str, value: Any) -> None:
+        self.values[name] = value
+
+    def bind_lazily(self, name: str, loader: Loader) -> None:
+        """`name` gets its value from `loader(scope)` when it is first read; an earlier value of the name is hidden."""
+        self.values.pop(name, None)
+        self.loaders[name] = loader
+
+    def fact(self, lookup: Lookup) -> Any:
+        """The answer to `lookup`; raises `Unknown` while it is not known."""
+        return self.facts.answer(lookup)
+
+    def field(self, name: str) -> Any:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            loader = scope.loaders.get(name)
+            if loader is not None:
+                value = loader(scope)
+                scope.values[name] = value
+                return value
+            scope = scope.parent
+        raise UnknownKey(name)
+
+    def names(self) -> Iterator[str]:
+        """Every bound name, nearest first, each once."""
+        seen: set[str] = set()
+        scope: Scope | None = self
+        while scope is not None:
+            for name in (*scope.values, *scope.loaders):
+                if name not in seen:
+                    seen.add(name)
+                    yield name
+            scope = scope.parent
+
+    def as_object(self) -> dict[str, Any]:
+        return {name: self.field(name) for name in self.names()}
