@@ -51,7 +51,7 @@ class LookupFailed(EngineError):
         self.reason = reason
 
 
-class Unknown(Exception):  # noqa: N818 - a question, not an error
+class Unknown(Exception):
     """Raised while evaluating: these lookups must be answered before the question can be."""
 
     def __init__(self, lookups: Iterable[Lookup]) -> None:
