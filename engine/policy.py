@@ -74,7 +74,8 @@ class PolicyIdentity:
 class Rule:
     """One compiled rule.
 
-    `evaluate` runs context, preconditions and check on a fresh child scope. `action` is the effective failure action for a
+    `evaluate` takes the request's root scope, shared by all rules of the request, and runs context, preconditions and check
+    on a child of it; the only names it may bind on the root are the request's own (`request`, `images`, ...), lazily. `action` is the effective failure action for a
     request. `origin` is the name of the written rule when autogen made this one. `document` is the rule as the API shows it
     (for autogen rules: the generated one). `error` is set when the rule did not compile; `evaluate` then always errors.
     """
@@ -90,7 +91,7 @@ class Rule:
     allow_existing_violations: bool = True
     on_delete: bool = True
     """False: not evaluated for DELETE requests (pattern rules, spec 2.4)."""
-    emit_user_data: bool = False
+    needs_user: bool = False
     """True: match, exclude or variables need to know who asked; background scans pass the rule by."""
     skip_background_requests: bool = True
     error: str = ""

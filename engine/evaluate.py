@@ -1,0 +1,175 @@
+"""The verbs: what the policies of a snapshot say of one request.
+
+A verb never stops at the first `Unknown`: it asks all independent rules, collects what they need to know and raises one
+`Unknown` for all of it, so that the shell can fetch everything at once and ask again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineError, Unknown
+from engine.facts import NO_FACTS, Facts, Lookup
+from engine.lang import go_yaml
+from engine.policy import Effect, Policy, Rule
+from engine.request import Request
+from engine.result import Outcome, Result, Status, Verdict
+from engine.scope import Scope
+
+if TYPE_CHECKING:
+    from engine.policyset import PolicySet
+
+Among = Callable[[Policy], bool]
+VALIDATING = frozenset({Effect.VALIDATE})
+DECISIVE = frozenset({Status.PASS, Status.FAIL})
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """All results of one policy for one request, in rule order. Empty `results`: no rule applied."""
+
+    policy: Policy
+    results: tuple[Result, ...]
+
+
+def validate(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, among: Among | None = None) -> Verdict:
+    """Answers a validating review: results of every rule that applies, and whether the request is blocked (spec 3.5, 3.7).
+
+    `among` narrows the policies (one webhook serves one failure policy, or one fine-grained policy). Policies that do not
+    take part in admission are left out. Raises `Unknown` while data is missing.
+    """
+    responses = evaluate(policies, request, facts, effects=VALIDATING, among=_in_admission(among))
+    results = tuple(result for response in responses for result in response.results)
+    blocking = [response for response in responses if blocks(response)]
+    if blocking:
+        enforcing = [response for response in responses if any(result.enforced for result in response.results)]
+        return Verdict(allowed=False, message=denial(request, enforcing), warnings=warnings(responses), results=results)
+    return Verdict(allowed=True, warnings=warnings(responses), results=results)
+
+
+def scan(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, among: Among | None = None) -> tuple[Response, ...]:
+    """What background policies say of a stored object; rules that need to know who asked are passed by (spec 4.3)."""
+
+    def in_background(policy: Policy) -> bool:
+        return policy.background and (among is None or among(policy))
+
+    return evaluate(policies, request, facts, effects=VALIDATING, among=in_background, skip=lambda rule: rule.needs_user)
+
+
+def evaluate(
+    policies: PolicySet,
+    request: Request,
+    facts: Facts = NO_FACTS,
+    *,
+    effects: frozenset[Effect],
+    among: Among | None = None,
+    skip: Callable[[Rule], bool] | None = None,
+) -> tuple[Response, ...]:
+    """The responses of all selected policies, in the set's order. Raises one `Unknown` for all missing data."""
+    root = Scope(request, facts=facts)
+    missing: set[Lookup] = set()
+    responses = []
+    for policy, rules in policies.select(request, effects):
+        if among is not None and not among(policy):
+            continue
+        results: list[Result] = []
+        try:
+            for result in _results(rules, root, skip):
+                results.append(result)
+                if policy.apply_one and result.status in DECISIVE:
+                    break
+        except Unknown as unknown:
+            missing |= unknown.lookups
+            continue
+        responses.append(Response(policy, tuple(results)))
+    if missing:
+        raise Unknown(missing)
+    return tuple(responses)
+
+
+def _results(rules: tuple[Rule, ...], root: Scope, skip: Callable[[Rule], bool] | None) -> Iterator[Result]:
+    request = root.request
+    deleting = request.operation == "DELETE"
+    missing: set[Lookup] = set()
+    for rule in rules:
+        if (deleting and not rule.on_delete) or (skip is not None and skip(rule)) or not rule.match(request):
+            continue
+        try:
+            outcome = outcome_of(rule, root)
+            if outcome is None:
+                continue
+            enforced = rule.action(request) == "Enforce"
+            if outcome.status is Status.FAIL and enforced and _failed_before(rule, root):
+                outcome = Outcome(Status.SKIP, "skipping the rule evaluation as pre-existing violations are allowed")
+        except Unknown as unknown:
+            missing |= unknown.lookups
+            continue
+        if not missing:
+            yield Result(
+                rule, outcome.status, outcome.message, outcome.properties, enforced, outcome.patched, outcome.generated
+            )
+    if missing:
+        raise Unknown(missing)
+
+
+def outcome_of(rule: Rule, root: Scope) -> Outcome | None:
+    """The rule's outcome on `root`; an engine error becomes status `error` with the error's text."""
+    try:
+        return rule.evaluate(root)
+    except EngineError as error:
+        return Outcome(Status.ERROR, str(error))
+
+
+def _failed_before(rule: Rule, root: Scope) -> bool:
+    """Did the object violate the rule before this UPDATE? Then it is no worse than it was (spec 2.4, allowExistingViolations)."""
+    request = root.request
+    if not rule.allow_existing_violations or request.operation != "UPDATE" or request.old_object is None:
+        return False
+    document = {**request.document, "object": request.old_object, "oldObject": None}
+    before = replace(request, object=request.old_object, old_object=None, document=document)
+    if not rule.match(before):
+        return False
+    outcome = outcome_of(rule, Scope(before, facts=root.facts))
+    return outcome is not None and outcome.status is Status.FAIL
+
+
+def blocks(response: Response) -> bool:
+    """Does this policy's answer deny the request? An enforced failure does, and with failurePolicy Fail an error (spec 3.7)."""
+    if any(result.enforced and result.status is Status.FAIL for result in response.results):
+        return True
+    return response.policy.webhook.failure_policy == "Fail" and any(
+        result.enforced and result.status is Status.ERROR for result in response.results
+    )
+
+
+def denial(request: Request, responses: list[Response]) -> str:
+    """The message of a denied request: every failing rule of the enforcing policies, as YAML (spec 3.5)."""
+    failures: dict[str, dict[str, str]] = {}
+    for response in responses:
+        failing = {r.rule.name: r.message for r in response.results if r.status in (Status.FAIL, Status.ERROR)}
+        if failing:
+            failures[response.policy.identity.name] = failing
+    subject = f"{request.kind.kind}/{request.namespace}/{request.name or _name(request)}"
+    return f"\n\nresource {subject} was blocked due to the following policies \n\n{go_yaml.dump(failures)}"
+
+
+def warnings(responses: tuple[Response, ...]) -> tuple[str, ...]:
+    """Admission warnings of policies with emitWarning: their failures and errors (spec 3.5)."""
+    return tuple(
+        f"policy {response.policy.identity.name}.{result.rule.name}: {result.message}"
+        for response in responses
+        if response.policy.emit_warning
+        for result in response.results
+        if result.status in (Status.FAIL, Status.ERROR)
+    )
+
+
+def _in_admission(among: Among | None) -> Among:
+    return lambda policy: policy.admission and (among is None or among(policy))
+
+
+def _name(request: Request) -> str:
+    metadata = request.subject.get("metadata") or {}
+    return str(metadata.get("name") or "")
