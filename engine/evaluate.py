@@ -107,9 +107,7 @@ def _results(rules: tuple[Rule, ...], root: Scope, skip: Callable[[Rule], bool] 
             missing |= unknown.lookups
             continue
         if not missing:
-            yield Result(
-                rule, outcome.status, outcome.message, outcome.properties, enforced, outcome.patched, outcome.generated
-            )
+            yield Result(rule, outcome.status, outcome.message, outcome.properties, enforced, outcome.patched, outcome.generated)
     if missing:
         raise Unknown(missing)
 
