@@ -85,6 +85,8 @@ def parse_quantity(text: str) -> Quantity | None:
     if exponent is not None:
         if exponent:
             number = number.scaleb(exponent, EXACT)
+        elif not fraction:
+            return Quantity(number, notation)
     elif suffix in _FACTOR:
         number = min(EXACT.multiply(number, _FACTOR[suffix]), _LARGEST_BINARY)
         if number >= 1 or number <= 0:
@@ -107,10 +109,8 @@ def _decimal_text(value: Decimal, notation: Format) -> str:
     power = int(exponent) + len(text) - len(significant)
     significant += "0" * (power % 3)
     power -= power % 3
-    if notation is Format.DECIMAL_EXPONENT:
-        suffix = f"e{power}" if power else ""
-    else:
-        suffix = _DECIMAL_SUFFIX.get(power, "")
+    written_out = f"e{power}" if power else ""
+    suffix = written_out if notation is Format.DECIMAL_EXPONENT else _DECIMAL_SUFFIX.get(power, "")
     return f"{'-' if sign else ''}{significant}{suffix}"
 
 

@@ -70,13 +70,13 @@ def parse_version(text: str) -> Version | None:
     found = _VERSION.fullmatch(text)
     if found is None:
         return None
-    numbers = [int(part) if len(part) <= 20 else _LARGEST + 1 for part in found.group(1, 2, 3)]
-    if max(numbers) > _LARGEST:
+    major, minor, patch = (int(part) if len(part) <= 20 else _LARGEST + 1 for part in found.group(1, 2, 3))
+    if max(major, minor, patch) > _LARGEST:
         return None
     pre, build = found.group(4, 5)
     if pre and any(part.isdigit() and (len(part) > 20 or int(part) > _LARGEST) for part in pre.split(".")):
         return None
-    return Version(*numbers, prerelease=tuple(pre.split(".")) if pre else (), build=tuple(build.split(".")) if build else ())
+    return Version(major, minor, patch, tuple(pre.split(".")) if pre else (), tuple(build.split(".")) if build else ())
 
 
 def compile_range(text: str) -> Range | None:
