@@ -117,7 +117,7 @@ def _edit(document: Any, tokens: Sequence[str], leniency: Leniency, edit: Edit, 
             child = [] if rest[0] in ("-", "0") else {}
         return {**document, token: _edit(child, rest, leniency, edit, create=create)}
     if isinstance(document, list):
-        if create and token == "-" or (create and token.isdecimal() and int(token) == len(document)):
+        if (create and token == "-") or (create and token.isdecimal() and int(token) == len(document)):
             return [*document, _edit([] if rest[0] in ("-", "0") else {}, rest, leniency, edit, create=create)]
         index = _index(document, token, leniency, limit=len(document))
         return [
