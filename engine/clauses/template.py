@@ -32,7 +32,7 @@ Render = Callable[[Scope], Any]
 class Template:
     """A JSON value with variables. Called with a scope it gives the value with all of them resolved.
 
-    `constant`: there are none, `value` is the result. `variables` are the expression texts as written (of nested variables the
+    `constant`: there are none, `value` is the result (otherwise the value as written). `variables` are the expression texts as written (of nested variables the
     innermost ones, and the outer ones with them in place). Raises `VariableError` where a variable has no value; the parts of
     the result that hold no variables are shared, never copied.
     """
@@ -66,6 +66,11 @@ def compile_template(value: Any, *, path: str = "", at: str = "") -> Template:
     variables: list[str] = []
     render = _compile(document, path, at, variables)
     return Template(_plain(document) if render is None else document, render, tuple(variables))
+
+
+def substitute(text: str, scope: Scope, *, at: str = "") -> Any:
+    """The value of a text that is only known now; raises `VariableError`."""
+    return _search(text, scope, at)
 
 
 def variables_of(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
