@@ -1,0 +1,379 @@
+"""Patterns: a JSON document with anchors and operators, compiled to closures that walk an object (spec 2.4, 9.1, 9.8).
+
+Every node is a closure `(value, where, seen) -> Mismatch | None`. Paths are known when compiling except for list indices and
+wildcard keys of metadata: `where` holds those, and a path becomes text only when somebody reads it. `seen` notes, for each
+condition, existence and negation anchor met on the walk, whether the object ever had its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.lang.anchors import Anchor, AnchorKind, parse_anchor
+from engine.lang.go_format import plain
+from engine.lang.mismatch import CONDITION, GLOBAL, NEGATION, PREFIX, SKIPS, Mismatch, Path, Where, joined
+from engine.lang.operators import compile_scalar
+from engine.lang.wildcard import compile_wildcard, has_wildcard
+
+_EXPANSIONS = 64
+"""How many key sets of labels or annotations one wildcard map keeps compiled."""
+
+_Seen = dict[str, bool]
+Pattern = Callable[[Any], Mismatch | None]
+_Node = Callable[[Any, Where, _Seen], Mismatch | None]
+
+
+def compile_pattern(pattern: Any) -> Pattern:
+    """A predicate with reasons: None when a value satisfies `pattern` (JSON without variables)."""
+    root = _node(pattern, ())
+
+    def match(value: Any) -> Mismatch | None:
+        seen: _Seen = {}
+        bad = root(value, (), seen)
+        if bad is None or not seen or bad.kind or all(seen.values()):
+            return bad
+        return bad.without_path()
+
+    return match
+
+
+def _node(pattern: Any, path: Path) -> _Node:
+    if isinstance(pattern, dict):
+        return _map(pattern, path)
+    if isinstance(pattern, list):
+        return _list(pattern, path)
+    return _scalar(pattern, path)
+
+
+def _scalar(pattern: Any, path: Path) -> _Node:
+    test = compile_scalar(pattern)
+
+    def scalar(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if value.__class__ is list:
+            for member in value:
+                if not test(member):
+                    break
+            else:
+                return None
+        elif test(value):
+            return None
+        return Mismatch(
+            lambda at: f"resource value '{plain(value)}' does not match '{_shown(pattern)}' at path {at}", path, where
+        )
+
+    return scalar
+
+
+def _shown(pattern: Any) -> str:
+    """Numbers of a policy are float64."""
+    return plain(float(pattern) if isinstance(pattern, int) and not isinstance(pattern, bool) else pattern)
+
+
+def _other_structure(found: Any, path: Path, where: Where) -> Mismatch:
+    kinds = f"Expected map[string]interface {{}}, found {_go_type(found)}"
+    return Mismatch(lambda at: f"pattern and resource have different structures. Path: {at}. {kinds}", path, where)
+
+
+def _go_type(value: Any) -> str:
+    if value is None:
+        return "<nil>"
+    names = {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}", dict: "map[string]interface {}"}
+    return names[type(value)]
+
+
+# Maps
+
+
+def _map(pattern: dict[str, Any], path: Path) -> _Node:
+    anchors: list[tuple[str, Anchor]] = []
+    plain_keys: list[str] = []
+    for key in sorted(pattern):
+        anchor = parse_anchor(key)
+        if anchor is None or anchor.kind is AnchorKind.ADD:
+            plain_keys.append(key)
+        else:
+            anchors.append((key, anchor))
+    nested = [key for key in plain_keys if _has_anchors(pattern[key])]
+    flat = [key for key in plain_keys if not _has_anchors(pattern[key])]
+    members = tuple(_member(key, pattern[key], path) for key in [*reversed(nested), *flat])
+    if not anchors:
+        return _plain_map(members, path)
+    guards = tuple((_guard(anchor, pattern[key], path), anchor.kind in _DIRECT) for key, anchor in anchors)
+    noted = tuple((key, anchor.name) for key, anchor in anchors if anchor.kind in _NOTED)
+    if not noted and not any(_has_anchors(pattern[key]) for key, _ in anchors) and all(not direct for _, direct in guards):
+        return _plain_map((*(guard for guard, _ in guards), *members), path)
+    return _guarded_map(guards, members, noted, path)
+
+
+_DIRECT = (AnchorKind.CONDITION, AnchorKind.GLOBAL)
+_NOTED = (AnchorKind.CONDITION, AnchorKind.EXISTENCE, AnchorKind.NEGATION)
+
+
+def _plain_map(members: tuple[_Node, ...], path: Path) -> _Node:
+    def plain_map(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if value.__class__ is not dict:
+            return _other_structure(value, path, where)
+        for member in members:
+            bad = member(value, where, seen)
+            if bad is not None:
+                return bad
+        return None
+
+    return plain_map
+
+
+def _guarded_map(
+    guards: tuple[tuple[_Node, bool], ...], members: tuple[_Node, ...], noted: tuple[tuple[str, str], ...], path: Path
+) -> _Node:
+    def guarded_map(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if value.__class__ is not dict:
+            return _other_structure(value, path, where)
+        for key, name in noted:
+            if not seen.get(key):
+                seen[key] = name in value
+        skips: list[Mismatch] = []
+        applied = 0
+        final = False
+        for guard, direct in guards:
+            bad = guard(value, where, seen)
+            if bad is None:
+                applied += 1
+            elif bad.kind & SKIPS:
+                skips.append(bad)
+                final = final or direct
+            elif not final:
+                return bad
+        if skips and (final or not applied):
+            return joined(skips, path, where)
+        for member in members:
+            bad = member(value, where, seen)
+            if bad is not None:
+                return bad
+        return None
+
+    return guarded_map
+
+
+def _has_anchors(pattern: Any) -> bool:
+    if isinstance(pattern, dict):
+        return any(
+            ((anchor := parse_anchor(key)) is not None and anchor.kind is not AnchorKind.ADD) or _has_anchors(member)
+            for key, member in pattern.items()
+        )
+    return isinstance(pattern, list) and any(map(_has_anchors, pattern))
+
+
+def _member(key: str, pattern: Any, path: Path) -> _Node:
+    """A member without an anchor: must be there, or satisfy the pattern as null does."""
+    if pattern == "*":
+
+        def present(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+            if value.get(key) is not None:
+                return None
+            return Mismatch(lambda at: f"{at}/{key} not found", path, where)
+
+        return present
+    child = _below(key, pattern, path)
+    return lambda value, where, seen: child(value.get(key), where, seen)
+
+
+def _below(key: str, pattern: Any, path: Path) -> _Node:
+    if key in ("labels", "annotations") and path and path[-1] == "metadata" and _has_wildcard_keys(pattern):
+        return _wildcard_keys(pattern, (*path, key))
+    return _node(pattern, (*path, key))
+
+
+# Anchors
+
+
+def _guard(anchor: Anchor, pattern: Any, path: Path) -> _Node:
+    return _GUARDS[anchor.kind](anchor.name, pattern, path)
+
+
+def _condition(name: str, pattern: Any, path: Path) -> _Node:
+    child = _below(name, pattern, path)
+    missing = Mismatch(
+        lambda _path: PREFIX[CONDITION] + "conditional anchor key doesn't exist in the resource", None, (), CONDITION
+    )
+
+    def condition(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if name not in value:
+            return missing
+        bad = child(value[name], where, seen)
+        return None if bad is None else bad.as_skip(CONDITION)
+
+    return condition
+
+
+def _global(name: str, pattern: Any, path: Path) -> _Node:
+    child = _below(name, pattern, path)
+
+    def global_(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if name not in value:
+            return None
+        bad = child(value[name], where, seen)
+        return None if bad is None else bad.as_skip(GLOBAL)
+
+    return global_
+
+
+def _equality(name: str, pattern: Any, path: Path) -> _Node:
+    child = _below(name, pattern, path)
+
+    def equality(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        return child(value[name], where, seen) if name in value else None
+
+    return equality
+
+
+def _negation(name: str, pattern: Any, path: Path) -> _Node:
+    below = (*path, name)
+
+    def negation(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if name not in value:
+            return None
+        return Mismatch(lambda at: f"negation anchor matched in resource: {at} is not allowed", below, where, NEGATION)
+
+    return negation
+
+
+def _existence(name: str, pattern: Any, path: Path) -> _Node:
+    below = (*path, name)
+    wanted = _existing(pattern, below)
+
+    def existence(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if name not in value:
+            return None
+        members = value[name]
+        if members.__class__ is not list:
+            kind = _go_type(members)
+            return Mismatch(lambda _path: f"invalid resource type {kind}: {_ONLY_LISTS}", below, where)
+        for node in wanted:
+            for index, member in enumerate(members):
+                if node(member, (*where, index), seen) is None:
+                    break
+            else:
+                return Mismatch(lambda at: f"existence anchor validation failed at path {at}", below, where)
+        return None
+
+    return existence
+
+
+_ONLY_LISTS = "Existence ^ () anchor can be used only on list/array type resource"
+
+
+def _existing(pattern: Any, path: Path) -> list[_Node]:
+    """One node a member of the anchor's list; variables can make a list of anything, so wrong ones satisfy nobody."""
+    if isinstance(pattern, list) and all(isinstance(member, dict) for member in pattern):
+        return [_map(member, (*path, None)) for member in pattern]
+    kind = _go_type(pattern)
+    return [lambda _value, where, _seen: Mismatch(lambda _path: f"invalid pattern type {kind}", (*path, None), where)]
+
+
+_GUARDS: dict[AnchorKind, Callable[[str, Any, Path], _Node]] = {
+    AnchorKind.CONDITION: _condition,
+    AnchorKind.GLOBAL: _global,
+    AnchorKind.EQUALITY: _equality,
+    AnchorKind.NEGATION: _negation,
+    AnchorKind.EXISTENCE: _existence,
+}
+
+
+# Lists
+
+
+def _list(pattern: list[Any], path: Path) -> _Node:
+    if not pattern:
+        return _of_list(lambda value, where, seen: Mismatch(lambda _path: "pattern Array empty", path, where), path)
+    first = pattern[0]
+    if isinstance(first, dict):
+        return _of_list(_each(_node(first, (*path, None)), path), path)
+    if isinstance(first, list):
+        return _of_list(_by_index([_node(member, (*path, str(index))) for index, member in enumerate(pattern)], path), path)
+    return _of_list(_scalar(first, path), path)
+
+
+def _of_list(node: _Node, path: Path) -> _Node:
+    def of_list(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if value.__class__ is list:
+            return node(value, where, seen)
+        return Mismatch(
+            lambda at: f"validation rule failed at path {at}, resource does not satisfy the expected overlay pattern", path, where
+        )
+
+    return of_list
+
+
+def _each(node: _Node, path: Path) -> _Node:
+    """Every element satisfies the pattern; elements it does not concern are passed by, unless it concerns none."""
+
+    def each(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        skips: list[Mismatch] = []
+        for index, member in enumerate(value):
+            bad = node(member, (*where, index), seen)
+            if bad is not None:
+                if not bad.kind & SKIPS:
+                    return bad
+                skips.append(bad)
+        return joined(skips, path, where) if skips and len(skips) == len(value) else None
+
+    return each
+
+
+def _by_index(nodes: list[_Node], path: Path) -> _Node:
+    def by_index(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if len(value) < len(nodes):
+            lengths = f"resource Array len is {len(value)} and pattern Array len is {len(nodes)}"
+            return Mismatch(lambda _path: f"validate Array failed, array length mismatch, {lengths}", None, ())
+        skips: list[Mismatch] = []
+        for node, member in zip(nodes, value, strict=False):
+            bad = node(member, where, seen)
+            if bad is not None:
+                if not bad.kind & SKIPS:
+                    return bad
+                skips.append(bad)
+        return joined(skips, path, where) if len(skips) == len(nodes) else None
+
+    return by_index
+
+
+# Wildcard keys of labels and annotations
+
+
+def _wildcard_keys(pattern: dict[str, str], path: Path) -> _Node:
+    """Labels or annotations: a key with wildcards stands for the first actual key, in sorted order, that it matches."""
+    literal = _map(pattern, path)
+    keys = [(key, parse_anchor(key)) for key in sorted(pattern, key=lambda key: not has_wildcard(key))]
+    finders = [(key, anchor, compile_wildcard(anchor.name if anchor else key)) for key, anchor in keys]
+    compiled: dict[tuple[str, ...], _Node] = {}
+
+    def wildcard_keys(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        if value.__class__ is not dict or not all(member.__class__ is str for member in value.values()):
+            return literal(value, where, seen)
+        names = sorted(value)
+        actual = tuple(_actual(key, anchor, next(filter(matches, names), None)) for key, anchor, matches in finders)
+        node = compiled.get(actual)
+        if node is None:
+            if len(compiled) >= _EXPANSIONS:
+                compiled.clear()
+            # A literal key comes last and wins over a wildcard that stands for it.
+            node = _map({name: pattern[key] for name, (key, _) in zip(actual, keys, strict=True)}, path)
+            compiled[actual] = node
+        return node(value, where, seen)
+
+    return wildcard_keys
+
+
+def _actual(key: str, anchor: Anchor | None, name: str | None) -> str:
+    if name is None:
+        return key
+    return name if anchor is None else str(Anchor(anchor.kind, name))
+
+
+def _has_wildcard_keys(pattern: Any) -> bool:
+    return (
+        isinstance(pattern, dict)
+        and any(map(has_wildcard, pattern))
+        and all(isinstance(member, str) for member in pattern.values())
+    )
