@@ -47,7 +47,9 @@ def _foreach() -> Schema:
     entry = record(
         {
             "list": string("JMESPath expression for the elements."),
-            "elementScope": boolean("Whether the element is what is checked; the object otherwise. True for elements that are maps."),
+            "elementScope": boolean(
+                "Whether the element is what is checked; the object otherwise. True for elements that are maps."
+            ),
             "context": context(),
             "preconditions": any_all("Elements for which these do not hold are left out.", open_ended=True),
             "pattern": any_json("Pattern that the element fits."),

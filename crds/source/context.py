@@ -24,7 +24,11 @@ def context(text: str = "Named data that expressions may read; loaded when first
                 required=("name",),
             ),
             "apiCall": record(
-                _call() | {"jmesPath": string("Applied to the answer."), "default": any_json("Used when the call fails or the result is null.")},
+                _call()
+                | {
+                    "jmesPath": string("Applied to the answer."),
+                    "default": any_json("Used when the call fails or the result is null."),
+                },
                 "The answer of the API server or of a JSON web service.",
             ),
             "globalReference": record(
@@ -49,7 +53,7 @@ def context(text: str = "Named data that expressions may read; loaded when first
 
 
 def global_call(text: str) -> Schema:
-    """An API call that is repeated to keep a GlobalContextEntry fresh."""
+    """An API call that is repeated to keep a GlobalContextEntry fresh; only a POST has data."""
     return record(
         _call()
         | {
@@ -58,6 +62,7 @@ def global_call(text: str) -> Schema:
         },
         text,
         oneOf=one_of("service", "urlPath"),
+        anyOf=[{"properties": {"method": {"enum": ["POST"]}}}, {"not": {"required": ["data"]}}],
     )
 
 
@@ -71,8 +76,6 @@ def registry_credentials() -> Schema:
         },
         "How to log in to the registry.",
     )
-
-
 
 
 def _call() -> dict[str, Schema]:

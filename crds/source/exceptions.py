@@ -23,9 +23,32 @@ def kinds() -> tuple[Kind, ...]:
         Version("v2beta1", _cleanup(V1_OPERATORS), columns=_CLEANUP_COLUMNS, deprecated=True),
     )
     return (
-        Kind(GROUP, "PolicyException", "policyexceptions", "polex", "Lets some objects pass some rules.", exceptions, namespaced=True),
-        Kind(GROUP, "CleanupPolicy", "cleanuppolicies", "cleanpol", "Deletes objects of its namespace on a schedule.", cleanups, namespaced=True),
-        Kind(GROUP, "ClusterCleanupPolicy", "clustercleanuppolicies", "ccleanpol", "Deletes objects of the cluster on a schedule.", cleanups),
+        Kind(
+            GROUP,
+            "PolicyException",
+            "policyexceptions",
+            "polex",
+            "Lets some objects pass some rules.",
+            exceptions,
+            namespaced=True,
+        ),
+        Kind(
+            GROUP,
+            "CleanupPolicy",
+            "cleanuppolicies",
+            "cleanpol",
+            "Deletes objects of its namespace on a schedule.",
+            cleanups,
+            namespaced=True,
+        ),
+        Kind(
+            GROUP,
+            "ClusterCleanupPolicy",
+            "clustercleanuppolicies",
+            "ccleanpol",
+            "Deletes objects of the cluster on a schedule.",
+            cleanups,
+        ),
     )
 
 

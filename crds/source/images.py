@@ -85,7 +85,9 @@ def verify_images(*, deprecated_fields: bool) -> Schema:
         "validate": record(
             {
                 "message": string("Shown when the conditions hold."),
-                "deny": record({"conditions": any_json("Conditions over the attestations.")}, "Refuses the image when its conditions hold."),
+                "deny": record(
+                    {"conditions": any_json("Conditions over the attestations.")}, "Refuses the image when its conditions hold."
+                ),
             },
             "A check over all named attestations.",
         ),

@@ -31,7 +31,9 @@ def conditions(text: str = "What is known about the object's state, one entry pe
         {
             "type": string("Aspect, for example Ready.", maxLength=316),
             "status": string("True, False or Unknown.", enum=("True", "False", "Unknown")),
-            "reason": string("One word for programs.", minLength=1, maxLength=1024, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+            "reason": string(
+                "One word for programs.", minLength=1, maxLength=1024, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+            ),
             "message": string("A sentence for people.", maxLength=32768),
             "lastTransitionTime": string("When the status last changed.", format="date-time"),
             "observedGeneration": integer("Generation of the spec that was looked at.", format="int64", minimum=0),
@@ -136,5 +138,5 @@ def admission_request(text: str) -> Schema:
             "options": any_object("Options of the operation."),
         },
         text,
-        required=("kind", "operation", "resource", "uid", "userInfo"),
+        required=("kind", "operation", "resource", "uid"),
     )

@@ -7,7 +7,7 @@ from crds.source.shapes import Schema, array, not_together, record, string, stri
 def match_v1(text: str) -> Schema:
     """kyverno.io/v1: any, all, or the older direct form."""
     return record(
-        _lists(_filter(_resources(single_name=True))) | _who() | {"resources": _resources(single_name=True)},
+        _lists(_filter(_resources())) | _who() | {"resources": _resources()},
         text,
         **{"not": not_together("any", "all")},
     )
@@ -15,7 +15,7 @@ def match_v1(text: str) -> Schema:
 
 def match_v2(text: str) -> Schema:
     """kyverno.io/v2 and v2beta1: any or all."""
-    return record(_lists(_filter(_resources(single_name=False))), text, **{"not": not_together("any", "all")})
+    return record(_lists(_filter(_resources())), text, **{"not": not_together("any", "all")})
 
 
 def _lists(block: Schema) -> dict[str, Schema]:
@@ -37,12 +37,13 @@ def _who() -> dict[str, Schema]:
     }
 
 
-def _resources(*, single_name: bool) -> Schema:
-    old_name = {"name": string("Deprecated: use names.")} if single_name else {}
+def _resources() -> Schema:
     return record(
         {
-            "kinds": strings("Kinds as Kind, version/Kind or group/version/Kind, with an optional subresource; wildcards are allowed."),
-            **old_name,
+            "kinds": strings(
+                "Kinds as Kind, version/Kind or group/version/Kind, with an optional subresource; wildcards are allowed."
+            ),
+            "name": string("Deprecated: use names."),
             "names": strings("Names; wildcards are allowed."),
             "namespaces": strings("Namespaces; wildcards are allowed."),
             "annotations": string_map("Annotations; wildcards are allowed in keys and values."),

@@ -59,7 +59,8 @@ def _spec(rule: Schema) -> Schema:
                 "Settings of the admission webhook.",
             ),
             "validationFailureAction": string("Deprecated: use failureAction of the rule.", enum=SPELLINGS, default="Audit"),
-            "validationFailureActionOverrides": overrides() | {"description": "Deprecated: use failureActionOverrides of the rule."},
+            "validationFailureActionOverrides": overrides()
+            | {"description": "Deprecated: use failureActionOverrides of the rule."},
             "failurePolicy": string("Deprecated: use webhookConfiguration.failurePolicy.", enum=_FAILURE_POLICIES),
             "webhookTimeoutSeconds": _timeout("Deprecated: use webhookConfiguration.timeoutSeconds."),
             "mutateExistingOnPolicyUpdate": boolean("Deprecated: use mutateExistingOnPolicyUpdate of the rule."),

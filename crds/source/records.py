@@ -3,7 +3,7 @@
 from crds.source.context import global_call
 from crds.source.definition import CREATED, Column, Kind, Version
 from crds.source.kubernetes import admission_request, conditions, user_info
-from crds.source.shapes import Schema, array, boolean, check, integer, one_of, record, string, strings
+from crds.source.shapes import Schema, array, boolean, integer, one_of, record, string, strings
 
 GROUP = "kyverno.io"
 _REQUEST_TYPES = ("mutate", "generate", "cel-generate", "cel-mutate")
@@ -65,7 +65,7 @@ def _request() -> dict[str, Schema]:
             "synchronize": boolean("The rule keeps its objects equal to their source."),
             "cacheRestore": boolean("Restore a generated object that was changed or deleted."),
         },
-        required=("deleteDownstream", "rule", "trigger"),
+        required=("rule",),
     )
     spec = record(
         {
@@ -98,7 +98,7 @@ def _request() -> dict[str, Schema]:
             ),
         },
         "What is to be done.",
-        required=("context", "deleteDownstream", "policy", "resource", "rule"),
+        required=("policy", "requestType"),
     )
     status = record(
         {
@@ -130,12 +130,7 @@ def _entry() -> dict[str, Schema]:
                 "Objects of a kind, kept by a watch.",
                 required=("resource", "version"),
             ),
-            "apiCall": global_call("The answer of a call, repeated on a schedule.")
-            | {
-                "x-kubernetes-validations": [
-                    check("!has(self.data) || size(self.data) == 0 || self.method == 'POST'", "data needs the method POST"),
-                ],
-            },
+            "apiCall": global_call("The answer of a call, repeated on a schedule."),
             "projections": array(projection, "Results of expressions over the data, computed when it changes."),
         },
         "Where the data comes from.",

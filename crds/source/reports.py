@@ -12,8 +12,23 @@ def kinds() -> tuple[Kind, ...]:
     """Two kinds of reports, each for a namespace and for the cluster."""
     policy_report = (Version("v1alpha2", _policy_report(), required=(), columns=_report_columns(), storage=True, status=False),)
     return (
-        Kind("reports.kyverno.io", "EphemeralReport", "ephemeralreports", "ephr", _EPHEMERAL, _ephemeral(wide_uid=True), namespaced=True),
-        Kind("reports.kyverno.io", "ClusterEphemeralReport", "clusterephemeralreports", "cephr", _EPHEMERAL, _ephemeral(wide_uid=False)),
+        Kind(
+            "reports.kyverno.io",
+            "EphemeralReport",
+            "ephemeralreports",
+            "ephr",
+            _EPHEMERAL,
+            _ephemeral(wide_uid=True),
+            namespaced=True,
+        ),
+        Kind(
+            "reports.kyverno.io",
+            "ClusterEphemeralReport",
+            "clusterephemeralreports",
+            "cephr",
+            _EPHEMERAL,
+            _ephemeral(wide_uid=False),
+        ),
         Kind("wgpolicyk8s.io", "PolicyReport", "policyreports", "polr", _REPORT, policy_report, namespaced=True, category=""),
         Kind("wgpolicyk8s.io", "ClusterPolicyReport", "clusterpolicyreports", "cpolr", _REPORT, policy_report, category=""),
     )
