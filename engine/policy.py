@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from engine.request import Object, Request
+from engine.request import GroupVersionKind, Object, Request
 from engine.result import Outcome
 from engine.scope import Scope
 
@@ -39,15 +39,35 @@ class KindSelector:
     text: str
 
 
+class Reach(NamedTuple):
+    """A kind and the operations a rule can match it with. `stated`: the author named operations, no default narrows them."""
+
+    kind: KindSelector
+    operations: frozenset[str]
+    stated: bool
+
+
 class Match(Protocol):
     """match and exclude of a rule, compiled (`clauses.match`)."""
 
     kinds: tuple[KindSelector, ...]
     operations: frozenset[str]
-    """Operations the rule can match; what the index and the webhook configuration need."""
+    """Operations the rule can match, over all kinds."""
+    reach: tuple[Reach, ...]
+    """The same per kind: what the webhook configuration needs. Kinds that exclude leaves no operation are absent."""
+    needs_user: bool
+    """It reads `request.user`."""
+    needs_roles: bool
+    """It reads the user's roles or clusterRoles, which somebody must resolve from bindings."""
+    needs_namespace_labels: bool
+    """It reads `request.namespace_labels`."""
 
     def __call__(self, request: Request) -> bool:
         """Does the rule apply to `request`?"""
+        ...
+
+    def covers(self, kind: GroupVersionKind, subresource: str, operation: str) -> bool:
+        """Can a request of this kind, subresource and operation match at all? What the index asks, once per combination."""
         ...
 
 

@@ -6,7 +6,7 @@ Matching is case-sensitive, sees the whole string and gives `.`, `/` and newline
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 Matcher = Callable[[str], bool]
 
@@ -42,6 +42,18 @@ def matches(pattern: str, text: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
         return False
     return compile_wildcard(pattern)(text)
+
+
+def compile_any(patterns: Iterable[str]) -> Matcher:
+    """A predicate that holds when any of `patterns` matches; literals are looked up in a set."""
+    patterns = list(patterns)
+    if len(patterns) == 1:
+        return compile_wildcard(patterns[0])
+    literals = frozenset(pattern for pattern in patterns if not has_wildcard(pattern))
+    matchers = [compile_wildcard(pattern) for pattern in patterns if has_wildcard(pattern)]
+    if not matchers:
+        return literals.__contains__
+    return lambda text: text in literals or any(matcher(text) for matcher in matchers)
 
 
 def _anything(text: str) -> bool:
