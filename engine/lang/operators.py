@@ -1,7 +1,7 @@
 """Scalar leaves of validate.pattern: literals, wildcards, `|` and `&`, comparison operators, ranges (spec 2.4, 9.1, 9.8).
 
-A string leaf reads the value three ways, and one that agrees is enough: as Go durations, as Kubernetes quantities, as text
-with wildcards. So `!2.5` agrees with the number 2.5: its text in that comparison is `2.5E+00`.
+A string leaf reads both sides as Go durations, else as Kubernetes quantities, else as text with wildcards. Numbers of the
+object are float64 there: 10 is `1E+01` as text, so that `?` does not agree with 5 (oracle patterns.json).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from engine.lang.duration import parse_duration
 from engine.lang.go_format import scientific
@@ -99,73 +99,55 @@ def _condition(text: str) -> Test:
 
 
 def _comparison(prefix: str, operand: str) -> Test:
-    measured = _measured(_COMPARE[prefix], operand)
-    worded = _worded(prefix, operand)
-    if measured is None:
-        return worded or _never
-    if worded is None:
-        return measured
-    return lambda value: measured(value) or worded(value)
-
-
-def _never(value: Any) -> bool:
-    return False
-
-
-def _measured(compare: _Compare, operand: str) -> Test | None:
-    """The comparison as durations or quantities; None where the operand is neither. A missing value counts as zero."""
+    compare = _COMPARE[prefix]
     duration, quantity = parse_duration(operand), parse_quantity(operand)
+    worded = _worded(prefix, operand)
     if duration is None and quantity is None:
-        return None
+        return worded
 
-    def measured(value: Any) -> bool:
-        kind = value.__class__
-        if kind is str:
-            text = value
-        elif kind is int:
-            text = str(value)
-        elif value is None:
-            text = "0"
-        elif kind is float:
-            text = str(int(value)) if _is_int64(value) else f"{value:f}"
-        else:
-            return False
-        if duration is not None:
-            found = parse_duration(text)
-            if found is not None and compare(found, duration):
-                return True
-        if quantity is not None:
-            amount = parse_quantity(text)
-            return amount is not None and compare(amount.value, quantity.value)
-        return False
+    def comparison(value: Any) -> bool:
+        text = _measurable(value)
+        if text is not None:
+            if duration is not None and (found := parse_duration(text)) is not None:
+                return compare(found, duration)
+            if quantity is not None and (amount := parse_quantity(text)) is not None:
+                return compare(amount.value, quantity.value)
+        return worded(value)
 
-    return measured
+    return comparison
 
 
-def _is_int64(value: float) -> bool:
-    # The API server stores 5.0 as the integer 5.
-    return value.is_integer() and abs(value) < 1 << 63
+def _measurable(value: Any) -> str | None:
+    """What a value is read from as a duration or a quantity; a missing one counts as zero."""
+    kind = value.__class__
+    if kind is str:
+        return cast(str, value)
+    if kind is int:
+        return str(value)
+    if kind is float:
+        return f"{value:f}"
+    return "0" if value is None else None
 
 
-def _worded(prefix: str, operand: str) -> Test | None:
-    """The comparison as text; None for the operators that order, which no text satisfies."""
+def _worded(prefix: str, operand: str) -> Test:
+    """The comparison as text. The operators that order are satisfied by no text; numbers read as float64 in `%E`."""
     if prefix not in ("", "!"):
-        return None
+        return _never
     agrees = compile_wildcard(operand)
     wanted = not prefix
 
     def worded(value: Any) -> bool:
         kind = value.__class__
         if kind is str:
-            text = value
-        elif kind is bool:
-            text = "true" if value else "false"
-        elif kind is int:
-            text = str(value)
-        elif kind is float:
-            text = str(int(value)) if _is_int64(value) else scientific(value)
-        else:
-            return False
-        return agrees(text) is wanted
+            return agrees(value) is wanted
+        if kind is bool:
+            return agrees("true" if value else "false") is wanted
+        if kind is int or kind is float:
+            return agrees(scientific(float(value))) is wanted
+        return False
 
     return worded
+
+
+def _never(value: Any) -> bool:
+    return False

@@ -78,7 +78,7 @@ def _other_structure(found: Any, path: Path, where: Where) -> Mismatch:
 def _go_type(value: Any) -> str:
     if value is None:
         return "<nil>"
-    names = {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}", dict: "map[string]interface {}"}
+    names = {str: "string", bool: "bool", int: "float64", float: "float64", list: "[]interface {}", dict: "map[string]interface {}"}
     return names[type(value)]
 
 
@@ -86,28 +86,29 @@ def _go_type(value: Any) -> str:
 
 
 def _map(pattern: dict[str, Any], path: Path) -> _Node:
-    anchors: list[tuple[str, Anchor]] = []
-    plain_keys: list[str] = []
+    first: list[tuple[str, Anchor]] = []
+    front: list[_Node] = []
+    back: list[_Node] = []
     for key in sorted(pattern):
         anchor = parse_anchor(key)
-        if anchor is None or anchor.kind is AnchorKind.ADD:
-            plain_keys.append(key)
+        if anchor is not None and anchor.kind in _FIRST:
+            first.append((key, anchor))
+        elif anchor is not None and anchor.kind is AnchorKind.GLOBAL:
+            front.append(_global(anchor.name, pattern[key], path))
         else:
-            anchors.append((key, anchor))
-    nested = [key for key in plain_keys if _has_anchors(pattern[key])]
-    flat = [key for key in plain_keys if not _has_anchors(pattern[key])]
-    members = tuple(_member(key, pattern[key], path) for key in [*reversed(nested), *flat])
-    if not anchors:
+            (front if _has_anchors(pattern[key]) else back).append(_member(key, pattern[key], path))
+    members = (*reversed(front), *back)
+    if not first:
         return _plain_map(members, path)
-    guards = tuple((_guard(anchor, pattern[key], path), anchor.kind in _DIRECT) for key, anchor in anchors)
-    noted = tuple((key, anchor.name) for key, anchor in anchors if anchor.kind in _NOTED)
-    if not noted and not any(_has_anchors(pattern[key]) for key, _ in anchors) and all(not direct for _, direct in guards):
+    guards = tuple((_guard(anchor, pattern[key], path), anchor.kind is AnchorKind.CONDITION) for key, anchor in first)
+    noted = tuple((key, anchor.name) for key, anchor in first if anchor.kind in _NOTED)
+    if not noted and not any(_has_anchors(pattern[key]) for key, _ in first):
         return _plain_map((*(guard for guard, _ in guards), *members), path)
     return _guarded_map(guards, members, noted, path)
 
 
-_DIRECT = (AnchorKind.CONDITION, AnchorKind.GLOBAL)
-_NOTED = (AnchorKind.CONDITION, AnchorKind.EXISTENCE, AnchorKind.NEGATION)
+_FIRST = (AnchorKind.CONDITION, AnchorKind.EXISTENCE, AnchorKind.EQUALITY, AnchorKind.NEGATION)
+_NOTED = (AnchorKind.CONDITION, AnchorKind.EXISTENCE)
 
 
 def _plain_map(members: tuple[_Node, ...], path: Path) -> _Node:
@@ -240,7 +241,8 @@ def _negation(name: str, pattern: Any, path: Path) -> _Node:
 
 def _existence(name: str, pattern: Any, path: Path) -> _Node:
     below = (*path, name)
-    wanted = _existing(pattern, below)
+    wrong = f"invalid pattern type {_go_type(pattern)}: {_ONLY_LISTS if not isinstance(pattern, list) else _ONLY_MAPS}"
+    wanted = [_map(member, (*below, None)) if isinstance(member, dict) else None for member in _as_list(pattern)]
 
     def existence(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
         if name not in value:
@@ -248,8 +250,10 @@ def _existence(name: str, pattern: Any, path: Path) -> _Node:
         members = value[name]
         if members.__class__ is not list:
             kind = _go_type(members)
-            return Mismatch(lambda _path: f"invalid resource type {kind}: {_ONLY_LISTS}", below, where)
+            return Mismatch(lambda _path: f"invalid resource type {kind}: {_NO_LIST}", below, where)
         for node in wanted:
+            if node is None:
+                return Mismatch(lambda _path: wrong, below, where)
             for index, member in enumerate(members):
                 if node(member, (*where, index), seen) is None:
                     break
@@ -260,20 +264,18 @@ def _existence(name: str, pattern: Any, path: Path) -> _Node:
     return existence
 
 
-_ONLY_LISTS = "Existence ^ () anchor can be used only on list/array type resource"
+_NO_LIST = "Existence ^ () anchor can be used only on list/array type resource"
+_ONLY_LISTS = "Pattern has to be of list to compare against resource"
+_ONLY_MAPS = "Pattern has to be of type map to compare against items in resource"
 
 
-def _existing(pattern: Any, path: Path) -> list[_Node]:
-    """One node a member of the anchor's list; variables can make a list of anything, so wrong ones satisfy nobody."""
-    if isinstance(pattern, list) and all(isinstance(member, dict) for member in pattern):
-        return [_map(member, (*path, None)) for member in pattern]
-    kind = _go_type(pattern)
-    return [lambda _value, where, _seen: Mismatch(lambda _path: f"invalid pattern type {kind}", (*path, None), where)]
+def _as_list(pattern: Any) -> list[Any]:
+    """Variables can make anything of an existence anchor's list: None stands for what no element satisfies."""
+    return pattern if isinstance(pattern, list) else [None]
 
 
 _GUARDS: dict[AnchorKind, Callable[[str, Any, Path], _Node]] = {
     AnchorKind.CONDITION: _condition,
-    AnchorKind.GLOBAL: _global,
     AnchorKind.EQUALITY: _equality,
     AnchorKind.NEGATION: _negation,
     AnchorKind.EXISTENCE: _existence,
