@@ -32,9 +32,9 @@ Render = Callable[[Scope], Any]
 class Template:
     """A JSON value with variables. Called with a scope it gives the value with all of them resolved.
 
-    `constant`: there are none, `value` is the result (otherwise the value as written). `variables` are the expression texts as written (of nested variables the
-    innermost ones, and the outer ones with them in place). Raises `VariableError` where a variable has no value; the parts of
-    the result that hold no variables are shared, never copied.
+    `constant`: there are none, `value` is the result; otherwise `value` is what was written. `variables` are the expression
+    texts (of nested variables the innermost ones first, then the outer ones with a NUL in the inner one's place). Raises
+    `VariableError` where a variable has no value; parts of the result without variables are shared, never copied.
     """
 
     __slots__ = ("_render", "constant", "value", "variables")

@@ -1,0 +1,32 @@
+"""Policy documents to `Policy`, once: the only code that knows kinds of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.compiler.cluster_policy import compile_cluster_policy
+from engine.errors import InvalidPolicy
+from engine.policy import Policy
+
+__all__ = ["FRONTENDS", "compile_policy"]
+
+FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
+    ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
+    ("kyverno.io", "Policy"): compile_cluster_policy,
+}
+"""(API group, kind) -> the compiler of its documents."""
+
+
+def compile_policy(document: Mapping[str, Any]) -> Policy:
+    """Compiles and thereby validates a policy document; raises `InvalidPolicy` with the path of the first fault."""
+    if not isinstance(document, Mapping):
+        raise InvalidPolicy("", "a policy must be a map")
+    group = str(document.get("apiVersion") or "").partition("/")[0]
+    frontend = FRONTENDS.get((group, str(document.get("kind") or "")))
+    if frontend is None:
+        raise InvalidPolicy("kind", f"`{document.get('apiVersion')}, {document.get('kind')}` is no kind of policy")
+    try:
+        return frontend(document)
+    except RecursionError:
+        raise InvalidPolicy("", "the document is nested too deeply") from None

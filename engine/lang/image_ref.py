@@ -25,9 +25,8 @@ class InvalidImage(LanguageError):
     """A text that is no image reference."""
 
     def __init__(self, image: str) -> None:
-        super().__init__(
-            f"bad image: {image}, defaultRegistry: {DEFAULT_REGISTRY}, enableDefaultRegistryMutation: true: invalid reference format"
-        )
+        settings = f"defaultRegistry: {DEFAULT_REGISTRY}, enableDefaultRegistryMutation: true"
+        super().__init__(f"bad image: {image}, {settings}: invalid reference format")
         self.image = image
 
 

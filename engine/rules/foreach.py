@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.clauses.conditions import Conditions, compile_conditions
 from engine.clauses.context import compile_context
-from engine.clauses.template import Template, compile_template, substitute
+from engine.clauses.template import Template, compile_template
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression

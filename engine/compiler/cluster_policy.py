@@ -1,0 +1,234 @@
+"""ClusterPolicy and Policy (kyverno.io/v1, v2beta1) to `Policy` (spec 1.2, 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.clauses.conditions import Conditions, compile_conditions
+from engine.clauses.context import compile_context
+from engine.clauses.match import compile_match
+from engine.clauses.request_variables import Extractor, bind_request, extracted_images
+from engine.clauses.template import Template, compile_template
+from engine.compiler.actions import compile_action
+from engine.compiler.autogen import generated_rules
+from engine.compiler.fields import check_fields
+from engine.compiler.validation import check_policy, warnings_of
+from engine.errors import EvaluationError, InvalidPolicy
+from engine.lang.errors import ExpressionSyntaxError
+from engine.lang.jmes import compile_expression
+from engine.policy import Check, Effect, Policy, PolicyIdentity, Rule, WebhookSettings
+from engine.request import Object
+from engine.result import Outcome, Status
+from engine.rules.bodies import ACTIONS, BODIES, WITH_CONTEXT
+from engine.scope import Scope
+
+SCORED = "policies.kyverno.io/scored"
+NOT_ON_DELETE = frozenset({"pattern", "anyPattern", "podSecurity", "manifests"})
+"""Bodies that judge what an object looks like, which does not matter once it goes (spec 2.4)."""
+
+_COUNTED = {"validate": "validate", "mutate": "mutate", "generate": "generate", "verifyImages": "verifyimages"}
+_EFFECTS = {
+    "validate": Effect.VALIDATE,
+    "mutate": Effect.MUTATE,
+    "generate": Effect.GENERATE,
+    "verifyImages": Effect.VERIFY_IMAGES,
+}
+
+
+def compile_cluster_policy(document: Mapping[str, Any]) -> Policy:
+    """Compiles a ClusterPolicy or Policy; raises `InvalidPolicy` for what Kyverno's policy webhook refuses too (spec 3.4)."""
+    check_fields(document)
+    identity = _identity(document)
+    spec: Object = document["spec"]
+    written: list[Object] = spec["rules"]
+    generated = list(generated_rules(identity.annotations, written))
+    check_policy(document, generated)
+    rules = [_compile_rule(rule, identity, spec, f"spec.rules[{index}]") for index, rule in enumerate(written)]
+    rules += [_compile_rule(g.document, identity, spec, f"spec.rules[{g.index}]", origin=g.origin) for g in generated]
+    return Policy(
+        identity=identity,
+        rules=tuple(rules),
+        webhook=_webhook(spec),
+        admission=_default(spec.get("admission"), True),
+        background=_default(spec.get("background"), True),
+        apply_one=spec.get("applyRules") == "One",
+        emit_warning=bool(spec.get("emitWarning")),
+        scored=identity.annotations.get(SCORED) != "false",
+        autogen=tuple(g.document for g in generated),
+        rule_count=_rule_count(written),
+        warnings=tuple(warnings_of(document)),
+        document=dict(document),
+    )
+
+
+def _identity(document: Mapping[str, Any]) -> PolicyIdentity:
+    metadata = document["metadata"]
+    namespaced = document["kind"] == "Policy"
+    return PolicyIdentity(
+        api_version=str(document["apiVersion"]),
+        kind=str(document["kind"]),
+        name=str(metadata.get("name") or ""),
+        namespace=str(metadata.get("namespace") or "default") if namespaced else "",
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+    )
+
+
+def _webhook(spec: Object) -> WebhookSettings:
+    configuration = spec.get("webhookConfiguration") or {}
+    return WebhookSettings(
+        failure_policy=configuration.get("failurePolicy") or spec.get("failurePolicy") or "Fail",
+        timeout_seconds=configuration.get("timeoutSeconds") or spec.get("webhookTimeoutSeconds"),
+        match_conditions=tuple(configuration.get("matchConditions") or ()),
+    )
+
+
+def _default(value: Any, default: bool) -> bool:
+    return default if value is None else bool(value)
+
+
+def _rule_count(rules: list[Object]) -> dict[str, int]:
+    counted = [rule for rule in rules if not str(rule["name"]).startswith("autogen-")]
+    return {shown: sum(1 for rule in counted if rule.get(key)) for key, shown in _COUNTED.items()}
+
+
+def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: str, *, origin: str = "") -> Rule:
+    name = str(rule["name"])
+    effect, kind, check = _compile_body(rule, name, path, identity.namespace)
+    match = compile_match(rule.get("match") or {}, rule.get("exclude"), path=path, policy_namespace=identity.namespace)
+    validate = rule.get("validate") or {}
+    return Rule(
+        policy=identity,
+        name=name,
+        effect=effect,
+        match=match,
+        evaluate=_pipeline(rule, check, path, identity.namespace),
+        action=compile_action(spec, rule, path=path),
+        document=rule,
+        origin=origin,
+        allow_existing_violations=_default(validate.get("allowExistingViolations"), True),
+        on_delete=kind not in NOT_ON_DELETE,
+        needs_user=match.needs_user,
+        skip_background_requests=_default(rule.get("skipBackgroundRequests"), True),
+    )
+
+
+def _compile_body(rule: Object, name: str, path: str, namespace: str) -> tuple[Effect, str, Check]:
+    """Effect, name and check of what the rule does."""
+    action = next(key for key in _EFFECTS if rule.get(key) is not None)
+    effect = _EFFECTS[action]
+    if action != "validate":
+        if effect is Effect.MUTATE and rule[action].get("targets"):
+            effect = Effect.MUTATE_EXISTING
+        return effect, action, _compiled(ACTIONS, action, rule[action], name, None, f"{path}.{action}", namespace)
+    validate = rule["validate"]
+    kind = next(
+        key
+        for key in ("foreach", "pattern", "anyPattern", "podSecurity", "deny", "cel", "manifests", "assert")
+        if validate.get(key) is not None
+    )
+    message = validate.get("message")
+    template = compile_template(message, path=f"{path}.validate.message", at="/validate/message") if message else None
+    return effect, kind, _compiled(BODIES, kind, validate[kind], name, template, f"{path}.validate.{kind}", namespace)
+
+
+def _compiled(
+    table: Mapping[str, Callable[..., Check]],
+    kind: str,
+    body: Any,
+    rule: str,
+    message: Template | None,
+    path: str,
+    namespace: str,
+) -> Check:
+    compile_check = table.get(kind)
+    if compile_check is None:
+        return _unsupported(kind)
+    if kind in WITH_CONTEXT:
+        return compile_check(body, rule=rule, message=message, path=path, policy_namespace=namespace)
+    return compile_check(body, rule=rule, message=message, path=path)
+
+
+def _unsupported(kind: str) -> Check:
+    def check(_scope: Scope) -> Outcome:
+        raise EvaluationError(f"rules of type {kind} are not supported yet")
+
+    return check
+
+
+def _pipeline(rule: Object, check: Check, path: str, namespace: str) -> Check:
+    """The steps of a rule in their order: predefined variables, context, preconditions, check, report properties (spec 2.2)."""
+    entries = rule.get("context")
+    context = compile_context(entries, path=f"{path}.context", policy_namespace=namespace) if entries else None
+    document = rule.get("preconditions")
+    preconditions = compile_conditions(document, path=f"{path}.preconditions") if document is not None else None
+    extractors = _extractors(rule.get("imageExtractors") or {}, path)
+    properties = compile_template(rule.get("reportProperties") or {}, path=f"{path}.reportProperties")
+
+    def evaluate(root: Scope) -> Outcome | None:
+        if "request" not in root.loaders and "request" not in root.values:
+            bind_request(root)
+        scope = root
+        images = extractors.get(root.request.kind.kind) if extractors else None
+        if context is not None or images is not None:
+            scope = root.child()
+            if images is not None:
+                scope.bind_lazily("images", images)
+            if context is not None:
+                context(scope)
+        if preconditions is not None:
+            unmet = _unmet(preconditions, scope)
+            if unmet is not None:
+                return unmet
+        outcome = check(scope)
+        return _reported(outcome, properties, scope) if outcome is not None and properties.value else outcome
+
+    return evaluate
+
+
+def _unmet(preconditions: Conditions, scope: Scope) -> Outcome | None:
+    try:
+        met, text = preconditions(scope)
+    except EvaluationError as error:
+        raise EvaluationError(f"failed to evaluate preconditions: {error}") from error
+    if met:
+        return None
+    return Outcome(Status.SKIP, f"preconditions not met; {text}" if text else "preconditions not met")
+
+
+def _reported(outcome: Outcome, properties: Template, scope: Scope) -> Outcome:
+    try:
+        own = properties(scope)
+    except EvaluationError:
+        own = properties.value  # a property that cannot be resolved is shown as written
+    return outcome._replace(properties={**{key: str(value) for key, value in own.items()}, **outcome.properties})
+
+
+def _extractors(document: Mapping[str, Any], path: str) -> dict[str, Callable[[Scope], Any]]:
+    """Loaders of `images` by kind."""
+    loaders = {}
+    for kind, entries in document.items():
+        compiled = []
+        for index, entry in enumerate(entries):
+            where = f"{path}.imageExtractors.{kind}[{index}]"
+            text = entry.get("jmesPath")
+            try:
+                expression = compile_expression(text) if text else None
+            except ExpressionSyntaxError as error:
+                raise InvalidPolicy(f"{where}.jmesPath", f"failed to parse JMESPath {text}: {error.reason}") from error
+            steps = tuple(step for step in str(entry["path"]).split("/") if step)
+            group = str(entry.get("name") or "custom")
+            compiled.append(
+                Extractor(
+                    group=group,
+                    steps=steps,
+                    value=str(entry.get("value") or ""),
+                    key=str(entry.get("key") or ""),
+                    expression=expression,
+                )
+            )
+        loaders[kind] = extracted_images(tuple(compiled))
+    return loaders

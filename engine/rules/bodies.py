@@ -1,0 +1,26 @@
+"""What rules do: one module per check, and the tables that name them.
+
+`BODIES` are the keys of `validate`, `ACTIONS` the other kinds of rules. A compiler takes (spec, rule=, message=, path=) and
+gives a `Check`; those in `WITH_CONTEXT` hold context entries of their own and take `policy_namespace=` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.policy import Check
+from engine.rules import deny, foreach, pattern, pod_security
+
+Compile = Callable[..., Check]
+
+BODIES: dict[str, Compile] = {
+    "pattern": pattern.compile_check,
+    "anyPattern": pattern.compile_any_check,
+    "deny": deny.compile_check,
+    "foreach": foreach.compile_check,
+    "podSecurity": pod_security.compile_check,
+}
+ACTIONS: dict[str, Compile] = {}
+WITH_CONTEXT = frozenset({"foreach"})
+
+__all__ = ["ACTIONS", "BODIES", "WITH_CONTEXT", "Compile"]
