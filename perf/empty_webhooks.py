@@ -1,0 +1,65 @@
+"""Empty webhook servers to compare with: they deny every review and know no policy.
+
+python -m perf.empty_webhooks aiohttp|granian PORT CERTIFICATE KEY
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import uvloop
+
+
+def answer(body: bytes) -> bytes:
+    uid = orjson.loads(body)["request"]["uid"]
+    response = {"uid": uid, "allowed": False, "status": {"status": "Failure", "message": "no"}}
+    return orjson.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+
+
+async def serve_aiohttp(port: int, certificate: str, key: str) -> None:
+    from aiohttp import web
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(body=answer(await request.read()), content_type="application/json")
+
+    application = web.Application(client_max_size=8 << 20)
+    application.router.add_post("/{path:.*}", handle)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context, backlog=1024).start()
+    await asyncio.Event().wait()
+
+
+async def serve_granian(port: int, certificate: str, key: str) -> None:
+    from pathlib import Path
+
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    async def handle(scope: Any, protocol: Any) -> None:
+        protocol.response_bytes(200, [("content-type", "application/json")], answer(await protocol()))
+
+    server = Server(
+        handle,
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.RSGI,
+        backlog=1024,
+        ssl_cert=Path(certificate),
+        ssl_key=Path(key),
+    )
+    await server.serve()
+
+
+SERVERS: dict[str, Callable[[int, str, str], Any]] = {"aiohttp": serve_aiohttp, "granian": serve_granian}
+
+if __name__ == "__main__":
+    kind, port, certificate, key = sys.argv[1:]
+    uvloop.run(SERVERS[kind](int(port), certificate, key))
