@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ class Scope(Root):
     the same objects along the whole chain. INVARIANT (purity): a loader never writes to a value it was given.
     """
 
-    __slots__ = ("facts", "loaders", "parent", "request", "values")
+    __slots__ = ("draws", "facts", "loaders", "parent", "request", "values")
 
     def __init__(self, request: Request, *, facts: Facts = NO_FACTS, parent: Scope | None = None) -> None:
         self.request = request
@@ -29,6 +30,7 @@ class Scope(Root):
         self.parent = parent
         self.values: dict[str, Any] = {}
         self.loaders: dict[str, Loader] = {}
+        self.draws: dict[str, int] = {} if parent is None else parent.draws
 
     def child(self) -> Scope:
         """A scope that sees everything of this one and hides what it binds itself."""
@@ -72,3 +74,12 @@ class Scope(Root):
 
     def as_object(self) -> dict[str, Any]:
         return {name: self.field(name) for name in self.names()}
+
+    def moment(self) -> int:
+        return self.request.now
+
+    def seed(self, purpose: str) -> int:
+        # INVARIANT (re-runs): depends on the request and on how often this pattern was drawn, never on other patterns.
+        count = self.draws[purpose] = self.draws.get(purpose, 0) + 1
+        digest = hashlib.sha256(f"{self.request.seed} {count} {purpose}".encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big")

@@ -51,11 +51,11 @@ def number(value: float) -> str:
         text = format(shortest, "f")
         return text.rstrip("0").removesuffix(".") if "." in text else text
     _, digits, _ = shortest.as_tuple()
-    head, *rest = "".join(map(str, digits)).rstrip("0")
+    text = "".join(map(str, digits)).rstrip("0")
     exponent = shortest.adjusted()
-    fraction = f".{''.join(rest)}" if rest else ""
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
     # Go cleans up e-09 to e-9 but leaves e+21 alone, which has two digits anyway.
-    return f"{'-' if value < 0 else ''}{head}{fraction}e{'-' if exponent < 0 else '+'}{abs(exponent)}"
+    return f"{'-' if value < 0 else ''}{text[0]}{fraction}e{'-' if exponent < 0 else '+'}{abs(exponent)}"
 
 
 def _write(value: Any, parts: list[str], special: re.Pattern[str]) -> None:

@@ -154,9 +154,9 @@ def _members(text: str, dot_all: bool) -> str:
         members = "".join(filter(matches, candidates))
         if members:
             return members
-    members = "".join(char for char in map(chr, range(0x80, 0x3000)) if matches(char))
+    members = "".join(filter(matches, map(chr, range(0x80, 0x3000))))
     if not members:
-        members = "".join(char for char in map(chr, range(0x3000, 0x110000)) if not "\ud800" <= char <= "\udfff" and matches(char))
+        members = "".join(filter(matches, map(chr, (*range(0x3000, 0xD800), *range(0xE000, 0x110000)))))
     if not members:
         raise UnsupportedPattern(f"the class `{text}` matches no character")
     return members

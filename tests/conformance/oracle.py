@@ -67,7 +67,8 @@ def score(name: str, found: Iterable[Case], difference: Callable[[Case], str | N
         if text is not None:
             differing[case["id"]] = text
     known = gaps(name)
-    print(f"{name}: {total - len(differing)} of {total} ({(total - len(differing)) / max(total, 1):.2%}), {len(known)} known gaps")  # noqa: T201
+    agree = total - len(differing)
+    print(f"{name}: {agree} of {total} ({agree / max(total, 1):.2%}), {len(known)} known gaps")  # noqa: T201
     unexpected = [f"  {id_}: {text}" for id_, text in differing.items() if id_ not in known]
     closed = [f"  {id_}: {reason}" for id_, reason in known.items() if id_ not in differing]
     problems = []
@@ -75,4 +76,4 @@ def score(name: str, found: Iterable[Case], difference: Callable[[Case], str | N
         problems += [f"{len(unexpected)} unexpected differences:", *unexpected[:SHOWN]]
     if closed:
         problems += [f"{len(closed)} known gaps that agree now (or have no case any more), remove them:", *closed[:SHOWN]]
-    assert not problems, "\n".join([f"{name}: {total - len(differing)} of {total}", *problems])
+    assert not problems, "\n".join([f"{name}: {agree} of {total}", *problems])

@@ -60,8 +60,10 @@ class _Fault(Exception):
 
 
 class _Lexer(Lexer):  # type: ignore[misc]  # the package has no types
+    _position: int
+
     def _consume_raw_string_literal(self) -> _Token:
-        start: int = self._position
+        start = self._position
         found = _RAW_STRING.match(self._expression, start)
         if found is None:
             raise _Fault("Unclosed delimiter: '", start)
@@ -70,7 +72,7 @@ class _Lexer(Lexer):  # type: ignore[misc]  # the package has no types
         return {"type": "literal", "value": found[1].replace("\\'", "'"), "start": start, "end": found.end(), "raw": True}
 
     def _consume_literal(self) -> _Token:
-        start: int = self._position
+        start = self._position
         text: str = self._consume_until("`").replace("\\`", "`")
         try:
             value = json_text.loads(text)

@@ -242,6 +242,8 @@ ARITHMETIC = {
     "modulo": function("any, any -> any", _operation("modulo", _MODULO), "remainder of two numbers, quantities or durations"),
     "multiply": function("any, any -> any", _operation("multiply", _MULTIPLY), "product; one operand must be a number"),
     "round": function("number, number -> number", round_off, "rounds to a number of decimals, half away from zero"),
-    "subtract": function("any, any -> any", _operation("subtract", _SUBTRACT), "difference of two numbers, quantities or durations"),
+    "subtract": function(
+        "any, any -> any", _operation("subtract", _SUBTRACT), "difference of two numbers, quantities or durations"
+    ),
     "sum": function("array -> any", total, "sum of a list of numbers, quantities or durations"),
 }

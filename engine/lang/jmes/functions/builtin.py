@@ -128,7 +128,9 @@ BUILTIN = {
     "abs": function("number -> number", abs, "absolute value", builtin=True),
     "avg": function("array[number] -> number", average, "mean; an error for an empty list", builtin=True),
     "ceil": function("number -> number", math.ceil, "rounds up", builtin=True),
-    "contains": function("array|string, any -> boolean", contains, "is the item in the list, the text in the string", builtin=True),
+    "contains": function(
+        "array|string, any -> boolean", contains, "is the item in the list, the text in the string", builtin=True
+    ),
     "ends_with": function("string, string -> boolean", str.endswith, "does the string end with the suffix", builtin=True),
     "floor": function("number -> number", math.floor, "rounds down", builtin=True),
     "join": function("string, array[string] -> string", str.join, "the strings with the glue between them", builtin=True),

@@ -73,7 +73,9 @@ def random(root: Root, pattern: str) -> str:
 
 MISC = {
     "image_normalize": function("string -> string", image_normalize, "an image reference with registry and tag written out"),
-    "is_external_url": function("string -> boolean", is_external_url, "is the URL's host outside private networks", needs_root=True),
+    "is_external_url": function(
+        "string -> boolean", is_external_url, "is the URL's host outside private networks", needs_root=True
+    ),
     "random": function("string -> string", random, "random text that matches a regular expression", needs_root=True),
     "semver_compare": function("string, string -> boolean", semver_compare, "is a semantic version in a range"),
 }

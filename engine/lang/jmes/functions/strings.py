@@ -54,7 +54,9 @@ def _folded(char: str) -> str:
 def equal_fold(left: str, right: str) -> bool:
     if left.isascii() and right.isascii():
         return left.lower() == right.lower()
-    return len(left) == len(right) and all(one == other or _folded(one) == _folded(other) for one, other in zip(left, right, strict=True))
+    return len(left) == len(right) and all(
+        one == other or _folded(one) == _folded(other) for one, other in zip(left, right, strict=True)
+    )
 
 
 def replace(text: str, old: str, new: str, count: float) -> str:

@@ -85,7 +85,9 @@ TIMES = {
     "time_now": function("-> string", time_now, "the current time", needs_root=True),
     "time_now_utc": function("-> string", time_now, "the current time in UTC", needs_root=True),
     "time_parse": function("string, string -> string", time_parse, "a time of a given Go layout as RFC 3339"),
-    "time_since": function("string, string, string -> string", time_since, "the duration between two times, or until now", needs_root=True),
+    "time_since": function(
+        "string, string, string -> string", time_since, "the duration between two times, or until now", needs_root=True
+    ),
     "time_to_cron": function("string -> string", time_to_cron, "a time as a cron expression"),
     "time_truncate": function("string, string -> string", time_truncate, "a time rounded down to a multiple of a duration"),
     "time_utc": function("string -> string", time_utc, "a time in UTC"),
