@@ -70,9 +70,9 @@ def map_of(member: Check) -> Check:
     return check
 
 
-def record(required: tuple[str, ...] = (), **fields: Check) -> Check:
+def record(needed: tuple[str, ...] = (), /, **fields: Check) -> Check:
     """A map with these fields only; a field that is null counts as absent."""
-    return lambda value, path: _check_record(value, path, required, fields)
+    return lambda value, path: _check_record(value, path, needed, fields)
 
 
 def _check_record(value: Any, path: str, required: tuple[str, ...], fields: Mapping[str, Check]) -> None:

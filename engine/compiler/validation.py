@@ -114,7 +114,7 @@ def _kinds(rule: Object) -> Iterator[tuple[str, str]]:
 
 def _check_kinds(rule: Object, path: str, background: bool) -> None:
     for where, kind in _kinds(rule):
-        if background and parse_kind(kind).subresource:
+        if background and rule.get("validate") and parse_kind(kind).subresource:
             raise InvalidPolicy(f"{path}.{where}", f"background scan enabled with subresource {kind}")
         if kind != "*":
             continue
