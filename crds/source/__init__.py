@@ -1,1 +1,1 @@
-"""The custom resource definitions as composable Python data; ``python -m crds.source`` writes the YAML files next to this folder."""
+"""The custom resource definitions as composable Python data; ``python -m crds.source`` writes the YAML files of crds/."""

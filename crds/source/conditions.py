@@ -1,5 +1,7 @@
 """Conditions: key, operator, value, message (spec 2.3)."""
 
+from typing import Any
+
 from crds.source.shapes import PRESERVE, Schema, any_json, array, record, string
 
 _CURRENT = (
@@ -35,7 +37,7 @@ def any_all(text: str, *, operators: tuple[str, ...] = V1_OPERATORS, open_ended:
             "message": string("Shown when the condition decides."),
         }
     )
-    extra = {PRESERVE: True} if open_ended else {}
+    extra: dict[str, Any] = {PRESERVE: True} if open_ended else {}
     return record(
         {
             "any": array(condition, "At least one of these holds."),
