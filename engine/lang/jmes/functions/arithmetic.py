@@ -216,7 +216,7 @@ def _operation(name: str, rules: Rules) -> Callable[[Any, Any], Any]:
 def total(values: list[Any]) -> Any:
     """The values added up; a single value is given back as it is, whatever its type (spec 9.8)."""
     if not values:
-        raise ArithmeticFault("sum", "at least one element is required")
+        raise ArithmeticFault("sum", "at least one element in the array is required")
     result = values[0]
     plus = _operation("sum", _ADD)
     for value in values[1:]:
