@@ -1,0 +1,37 @@
+"""`python -m controllers.admission`: runs the admission controller with Kyverno's flags."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+
+from controllers.admission import flags
+from controllers.cluster import logs
+
+logger = logging.getLogger("pyvern")
+
+
+def main() -> int:
+    """The exit status: 0 after a drained end, 1 when it could not start or failed."""
+    read = flags.read(sys.argv[1:])
+    logs.configure(read.loggingFormat, read.v)
+    import uvloop
+
+    from controllers.admission.operator import Admission
+    from controllers.admission.server import PortTaken
+    from controllers.cluster.credentials import NoCredentials, load
+
+    try:
+        admission = Admission(read, flags.Environment.read(os.environ), load(read.kubeconfig))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(admission.run())
+    except (NoCredentials, PortTaken) as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""GET /metrics over plain HTTP, as Prometheus wants it."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from controllers.cluster.metrics import Metrics
+
+logger = logging.getLogger("pyvern.metrics")
+
+
+class MetricsServer:
+    """One port. A port that is taken is an error in the log, no reason to stop admission."""
+
+    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
+        self._metrics = metrics
+        self._host = host or None
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        application = web.Application()
+        application.router.add_get("/metrics", self._render)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            logger.error("no metrics: port %d: %s; use --metricsPort", self._port, error.strerror)
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _render(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,400 @@
+"""The admission operator: puts the parts together and orders its life from start to drained end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from controllers.admission.exclusions import compile_exclusions
+from controllers.admission.flags import Environment
+from controllers.admission.leader import Reconciler
+from controllers.admission.metrics_server import MetricsServer
+from controllers.admission.recorder import Recorder, change_labels
+from controllers.admission.reviewer import Options, Reviewer, Snapshot
+from controllers.admission.server import WebhookServer
+from controllers.admission.webhooks import Wanted
+from controllers.cluster import settings as settings_module
+from controllers.cluster.bindings import Bindings
+from controllers.cluster.certificates import Material, Names, Store, UnusableCertificate
+from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.credentials import Credentials
+from controllers.cluster.discovery import Discovery, discover
+from controllers.cluster.events import Events, Pace
+from controllers.cluster.facts import World
+from controllers.cluster.framework import connection, kopf, operator_settings
+from controllers.cluster.lease import Heartbeat, Leadership, Timing, now_utc
+from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
+from controllers.cluster.namespaces import Namespaces
+from controllers.cluster.policies import Change, Entry, Policies
+from controllers.cluster.settings import Settings
+from controllers.cluster.watch import Event, Listed, Target, backoff, follow
+
+CHECK_CERTIFICATES = 3600.0
+REDISCOVER = (0.3, 1.5, 5.0)
+"""Seconds after a change of a CRD at which kinds are discovered again: the API server takes a while to serve them."""
+CRDS = Target("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", metadata=True)
+LEASE = "kyverno"
+PATIENCE = 10.0
+logger = logging.getLogger("pyvern.operator")
+
+
+class Admission:
+    """One replica of the admission controller."""
+
+    def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
+        self.flags = flags
+        self.environment = environment
+        self.credentials = credentials
+        self._client = Client(credentials, user_agent="pyvern-admission")
+        self._lease_client = Client(credentials, connections=4, user_agent="pyvern-admission-lease")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._failed: BaseException | None = None
+        self._ready = False
+        self._material: Material | None = None
+        self._owner: dict[str, Any] | None = None
+        self._defaults = settings_module.default_settings(environment.namespace)
+        self.metrics = Metrics()
+        self.namespaces = Namespaces()
+        self.bindings = Bindings()
+        self.policies = Policies(self._policy_changed)
+        self.events = Events(
+            self._client,
+            instance=environment.pod,
+            omit=frozenset(part.strip() for part in flags.omitEvents.split(",") if part.strip()),
+            capacity=flags.maxQueuedEvents,
+            pace=Pace(rate=max(1, flags.eventsRateLimitQPS), burst=max(1, flags.eventsRateLimitBurst)),
+            dropped=lambda: self.metrics.count("kyverno_events_dropped"),
+        )
+        self.recorder = Recorder(self.metrics, self.events, lambda: self.reviewer.snapshot.settings)
+        self.reviewer = Reviewer(
+            policies=self.policies,
+            namespaces=self.namespaces,
+            bindings=self.bindings,
+            world=World(self._client, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout),
+            client=self._client,
+            recorder=self.recorder,
+            snapshot=Snapshot(self._defaults, compile_exclusions(self._defaults), Discovery()),
+            options=Options(
+                namespace=environment.namespace,
+                force_ignore=flags.forceFailurePolicyIgnore,
+                protect_managed=flags.protectManagedResources,
+                exceptions_enabled=flags.enablePolicyException,
+                exception_namespace=flags.exceptionNamespace,
+                dump=flags.dumpPayload,
+            ),
+            ready=lambda: self._ready,
+        )
+        self.server = WebhookServer(self.reviewer.respond, host=flags.webhookServerHost, port=flags.webhookServerPort)
+        self.reconciler = Reconciler(
+            self._client, policies=self.policies, inputs=self._inputs, metrics=self.metrics, resync=flags.resyncPeriod
+        )
+        self._store = Store(self._client, self._names(), now_utc)
+        timing = Timing(retry=flags.leaderElectionRetryPeriod)
+        self._leadership = Leadership(
+            self._lease_client, namespace=environment.namespace, name=LEASE, identity=environment.pod, timing=timing
+        )
+        self._heartbeat = Heartbeat(self._lease_client, namespace=environment.namespace, identity=environment.pod)
+        self._metrics_server = MetricsServer(self.metrics, host=flags.metricsHost, port=flags.metricsPort)
+
+    async def run(self) -> None:
+        """Lives until SIGTERM or SIGINT. Raises what ended it otherwise."""
+        async with self._client, self._lease_client:
+            registry = kopf.OperatorRegistry()
+            kopf.on.startup(registry=registry, id="start")(self._start)
+            kopf.on.login(registry=registry, id="login")(self._login)
+            settings = operator_settings()
+            settings.admission.server = self._serve
+            started = asyncio.Event()
+            operator = asyncio.create_task(
+                kopf.operator(
+                    registry=registry, settings=settings, clusterwide=True, ready_flag=started, stop_flag=self._stop
+                ),
+                name="kopf",
+            )
+            waiting = asyncio.create_task(started.wait())
+            await asyncio.wait([operator, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            # kopf's own handlers would cancel everything at once; ours drain first.
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled)
+            await operator
+        if self._failed is not None:
+            raise self._failed
+
+    # Start
+
+    async def _start(self, **_: Any) -> None:
+        """kopf's startup activity: everything that must be known before the first request."""
+        self._material = await self._ensure_certificates(renew=False)
+        self._owner = await self._find_owner()
+        await self._rediscover()
+        namespace = self.environment.namespace
+        maps = f"/api/v1/namespaces/{namespace}/configmaps"
+        secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        self._watch("config", Target(maps, field_selector=f"metadata.name={self.environment.config}"), self._config_changed)
+        self._watch(
+            "metrics config",
+            Target(maps, field_selector=f"metadata.name={self.environment.metrics_config}"),
+            self._exposure_changed,
+        )
+        for name in (self.flags.caSecretName, self.flags.tlsSecretName):
+            self._watch(f"secret {name}", Target(secrets, field_selector=f"metadata.name={name}"), self._secret_changed)
+        self._spawn("policies", self.policies.run(self._client))
+        self._spawn("namespaces", self.namespaces.run(self._client))
+        self._watch("crds", CRDS, self._crds_changed)
+        self._spawn("events", self.events.run())
+        self._spawn("recorder", self.recorder.run())
+        self._spawn("certificates", self._check_certificates())
+        if not self.flags.disableMetrics:
+            await self._metrics_server.start()
+        await self.policies.wait()
+        await self.namespaces.synced.wait()
+        logger.info("%d policies in force", len(self.policies.entries))
+
+    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
+        return connection(self.credentials)
+
+    async def _serve(self, _: Any) -> AsyncIterator[kopf.WebhookClientConfig]:
+        """kopf's admission server: ours, which answers on paths of its own."""
+        assert self._material is not None
+        await self.server.start(self._material.leaf)
+        self._ready = True
+        self._spawn("heartbeat", self._heartbeat.run())
+        self._spawn("leadership", self._leadership.run(self.reconciler.run))
+        gc.collect()
+        gc.freeze()
+        logger.info("serving on port %d", self.flags.webhookServerPort)
+        yield kopf.WebhookClientConfig(url=f"https://127.0.0.1:{self.flags.webhookServerPort}")
+        try:
+            await self.server.wait()
+            logger.error("the webhook server ended by itself")
+        finally:
+            self._ready = False
+            await self.server.stop(patience=0)
+
+    # Changes
+
+    def _policy_changed(self, entry: Entry, change: Change) -> None:
+        policies = [e.policy for e in self.policies.entries.values() if e.policy is not None]
+        self.recorder.rules_changed(policies)
+        if entry.policy is not None:
+            self.metrics.count("kyverno_policy_changes", change_labels(entry.policy, change))
+        self._want_bindings()
+        self.reconciler.nudge()
+
+    def _config_changed(self, event: Event) -> None:
+        data = _data(event)
+        last = self.reviewer.snapshot.settings
+        settings, faults = settings_module.read(data, last=last, defaults=self._defaults) if data is not None else (self._defaults, ())
+        for fault in faults:
+            logger.error("ConfigMap %s: %s; the last good value stays", self.environment.config, fault)
+        if settings == last:
+            return
+        try:
+            excluded = compile_exclusions(settings)
+        except ValueError as error:
+            logger.error("ConfigMap %s: %s; the last good filters stay", self.environment.config, error)
+            excluded = self.reviewer.snapshot.excluded
+        self.reviewer.snapshot = self.reviewer.snapshot._replace(settings=settings, excluded=excluded)
+        logger.info("ConfigMap %s: settings replaced", self.environment.config)
+        self._want_bindings()
+        self.reconciler.nudge()
+
+    def _exposure_changed(self, event: Event) -> None:
+        try:
+            exposure = read_exposure(_data(event) or {})
+        except InvalidExposure as error:
+            logger.error("ConfigMap %s: %s; the last good values stay", self.environment.metrics_config, error)
+            return
+        if exposure != self.metrics.exposure:
+            self.metrics.expose(exposure)
+
+    async def _secret_changed(self, _: Event) -> None:
+        await self._refresh_certificates(renew=False)
+
+    def _crds_changed(self, event: Event) -> None:
+        if isinstance(event, Listed):
+            return
+        loop = asyncio.get_running_loop()
+        for delay in REDISCOVER:
+            loop.call_later(delay, lambda: self._spawn("discovery", self._rediscover()))
+
+    def _want_bindings(self) -> None:
+        self.bindings.want(self._client, self.policies.needs_roles or self.reviewer.snapshot.settings.needs_roles)
+
+    # Upkeep
+
+    async def _rediscover(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                discovery = await discover(self._client)
+                break
+            except FAILURES as error:
+                attempt += 1
+                logger.warning("discovery: %s (try %d)", error, attempt)
+                await asyncio.sleep(backoff(attempt))
+        if discovery != self.reviewer.snapshot.discovery:
+            self.reviewer.snapshot = self.reviewer.snapshot._replace(discovery=discovery)
+            self.reconciler.nudge()
+
+    async def _check_certificates(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_CERTIFICATES)
+            await self._refresh_certificates(renew=not self.flags.disableCertManagerController and self._leadership.leading)
+
+    async def _refresh_certificates(self, *, renew: bool) -> None:
+        material = await self._ensure_certificates(renew=renew)
+        if material == self._material:
+            return
+        self._material = material
+        self.server.renew(material.leaf)
+        self.reconciler.nudge()
+
+    async def _ensure_certificates(self, *, renew: bool) -> Material:
+        attempt = 0
+        while True:
+            try:
+                return await self._store.ensure(renew=renew)
+            except (*FAILURES, UnusableCertificate) as error:
+                if isinstance(error, UnusableCertificate) and self._material is not None:
+                    logger.error("certificates: %s; the old one stays in use", error)
+                    return self._material
+                attempt += 1
+                logger.warning("certificates: %s (try %d)", error, attempt)
+                await asyncio.sleep(backoff(attempt))
+
+    async def _find_owner(self) -> dict[str, Any] | None:
+        """The ClusterRole that owns webhook configurations, so that uninstalling it takes them away."""
+        name = f"{self.environment.role}:webhook"
+        try:
+            role = await self._client.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}")
+        except ApiError as error:
+            logger.info("webhook configurations get no owner: ClusterRole %s: %s", name, error.reason or error.status)
+            return None
+        uid = role["metadata"]["uid"]
+        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": name, "uid": uid}
+
+    def _inputs(self) -> tuple[Settings, Discovery, Wanted]:
+        assert self._material is not None
+        flags, environment, snapshot = self.flags, self.environment, self.reviewer.snapshot
+        wanted = Wanted(
+            ca_bundle=self._material.ca_bundle,
+            namespace=environment.namespace,
+            service=environment.service,
+            service_port=flags.servicePort,
+            url=f"https://{flags.serverIP}" if flags.serverIP else "",
+            timeout=flags.webhookTimeout,
+            force_ignore=flags.forceFailurePolicyIgnore,
+            admission_reports=flags.admissionReports,
+            auto_update=flags.autoUpdateWebhooks,
+            exclude_bootstrap=flags.excludeBootstrapResources,
+            owner=self._owner,
+        )
+        return snapshot.settings, snapshot.discovery, wanted
+
+    def _names(self) -> Names:
+        flags, environment = self.flags, self.environment
+        return Names(
+            service=environment.service,
+            namespace=environment.namespace,
+            ca_secret=flags.caSecretName,
+            tls_secret=flags.tlsSecretName,
+            algorithm=flags.tlsKeyAlgorithm,
+            server_ip=flags.serverIP,
+        )
+
+    # End
+
+    def _signalled(self) -> None:
+        if self._stop.is_set() or not self._ready:
+            self._stop.set()
+            return
+        logger.info("asked to end: draining for %.0f s", self.flags.shutdownDrain)
+        self._ready = False
+        self._spawn("shutdown", self._shut_down())
+
+    async def _shut_down(self) -> None:
+        """Readiness fails first; everybody who still comes is served for the drain time; then nobody is left behind."""
+        await asyncio.sleep(self.flags.shutdownDrain)
+        await self._end(self._named("leadership"), self._named("heartbeat"))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._leave()
+        except (*FAILURES, TimeoutError) as error:
+            logger.warning("webhooks were left as they are: %s", error)
+        await self.server.stop(patience=PATIENCE)
+        self.recorder.flush()
+        await self.events.flush(1.0)
+        await self._metrics_server.stop()
+        self.bindings.want(self._client, False)
+        await self._end(*(task for task in self._tasks if task is not asyncio.current_task()))
+        logger.info("ended")
+        self._stop.set()
+
+    async def _leave(self) -> None:
+        """The last replica takes the webhooks away: nobody is there to answer them any more."""
+        last = await self._heartbeat.leave()
+        if last and await self._going_down():
+            logger.info("last replica: removing webhook configurations")
+            await self.reconciler.remove_all()
+            await self._heartbeat.delete()
+        await self._leadership.release()
+
+    async def _going_down(self) -> bool:
+        """Is this more than a restart: Deployment gone, being deleted, or scaled to nothing?"""
+        environment = self.environment
+        path = f"/apis/apps/v1/namespaces/{environment.namespace}/deployments/{environment.deployment}"
+        try:
+            deployment = await self._client.get(path)
+        except ApiError as error:
+            if error.not_found:
+                return True
+            raise
+        gone = deployment["metadata"].get("deletionTimestamp") is not None
+        return gone or (deployment.get("spec") or {}).get("replicas") == 0
+
+    # Tasks
+
+    def _watch(self, name: str, target: Target, handle: Any) -> None:
+        self._spawn(name, follow(self._client, target, handle))
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=error)
+            self._failed = error
+            self._stop.set()
+
+    def _named(self, name: str) -> asyncio.Task[None] | None:
+        return next((task for task in self._tasks if task.get_name() == name), None)
+
+    async def _end(self, *tasks: asyncio.Task[None] | None) -> None:
+        living = [task for task in tasks if task is not None]
+        for task in living:
+            task.cancel()
+        if living:
+            await asyncio.wait(living, timeout=PATIENCE)
+
+
+def _data(event: Event) -> dict[str, str] | None:
+    """The data of the one ConfigMap that is watched; None when it is not there."""
+    if isinstance(event, Listed):
+        found = event.objects[0] if event.objects else None
+    else:
+        found = None if event.type == "DELETED" else event.object
+    return None if found is None else found.get("data") or {}
+
+

@@ -1,0 +1,115 @@
+"""Reviews of our own kinds: what the author of a policy, an exception or a global context entry is told (spec 3.4, 2.12, 2.14)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from controllers.admission import review, webhooks
+from controllers.cluster.client import ApiError, Client
+from controllers.cluster.discovery import Discovery
+from engine import compile_policy
+from engine.errors import InvalidPolicy
+from engine.policy import Policy
+
+Object = dict[str, Any]
+DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+async def policy(document: Object, discovery: Discovery, client: Client) -> bytes:
+    """A ClusterPolicy or Policy: denied with path and reason when it does not compile, else let in with warnings."""
+    uid, written = document["uid"], document.get("object")
+    if not written:
+        return review.allowed(uid)
+    try:
+        compiled = compile_policy(written)
+        check_scope(compiled, discovery)
+        await _check_conditions(compiled, client)
+    except InvalidPolicy as error:
+        return review.denied(uid, str(error))
+    return review.allowed(uid, [*compiled.warnings, *_unserved(compiled, discovery)])
+
+
+def check_scope(compiled: Policy, discovery: Discovery) -> None:
+    """A namespaced policy never sees cluster-scoped objects: a rule for them would silently do nothing. Raises InvalidPolicy."""
+    if not compiled.identity.namespace:
+        return
+    for index, rule in enumerate(rule for rule in compiled.rules if not rule.origin):
+        for selector in rule.match.kinds:
+            found = discovery.find(selector) if selector.kind != "*" else ()
+            if found and not any(resource.namespaced for resource in found):
+                raise InvalidPolicy(
+                    f"spec.rules[{index}].match", f"kind `{selector.text}` is cluster-scoped and needs a ClusterPolicy"
+                )
+
+
+async def _check_conditions(compiled: Policy, client: Client) -> None:
+    """The API server itself compiles matchConditions: a dry run of a webhook that carries them shows what is wrong."""
+    conditions = compiled.webhook.match_conditions
+    if not conditions:
+        return
+    probe = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"generateName": "pyvern-probe-"},
+        "webhooks": [
+            {
+                "name": "probe.pyvern.io",
+                "clientConfig": {"url": "https://127.0.0.1/probe"},
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "matchConditions": [dict(condition) for condition in conditions],
+            }
+        ],
+    }
+    try:
+        await client.call("POST", DRY_RUN, params={"dryRun": "All"}, body=probe, timeout=5)
+    except ApiError as error:
+        if error.status == 422:
+            reason = error.message.partition("is invalid: ")[2] or error.message
+            raise InvalidPolicy("spec.webhookConfiguration.matchConditions", " ".join(reason.split())) from error
+        raise
+
+
+def _unserved(compiled: Policy, discovery: Discovery) -> Iterator[str]:
+    kinds = webhooks.unserved(compiled, discovery)
+    if kinds:
+        yield f"unable to convert GVK to GVR for kinds {', '.join(kinds)}: the API server does not serve them"
+
+
+def exception(document: Object, *, enabled: bool, namespace: str) -> bytes:
+    """A PolicyException: always let in, with a warning where it will not count."""
+    return review.allowed(document["uid"], _exception_warnings(document, enabled=enabled, namespace=namespace))
+
+
+def _exception_warnings(document: Mapping[str, Any], *, enabled: bool, namespace: str) -> Iterable[str]:
+    if not enabled:
+        return ("PolicyException resources would not be processed until it is enabled.",)
+    if not namespace:
+        return ("The exceptionNamespace flag is not set",)
+    if namespace not in ("*", document.get("namespace")):
+        return ("PolicyException resource namespace must match the defined namespace.",)
+    return ()
+
+
+def global_context(document: Object) -> bytes:
+    """A GlobalContextEntry: denied when its parts contradict each other."""
+    fault = next(_context_faults(document.get("object") or {}), None)
+    return review.allowed(document["uid"]) if fault is None else review.denied(document["uid"], fault)
+
+
+def _context_faults(entry: Mapping[str, Any]) -> Iterator[str]:
+    spec = entry.get("spec") or {}
+    call = spec.get("apiCall")
+    if bool(call) == bool(spec.get("kubernetesResource")):
+        yield "spec: exactly one of `kubernetesResource` and `apiCall` is required"
+    if call:
+        if bool(call.get("urlPath")) == bool(call.get("service")):
+            yield "spec.apiCall: exactly one of `urlPath` and `service` is required"
+        if call.get("data") and call.get("method") != "POST":
+            yield "spec.apiCall.data: only allowed with method `POST`"
+    names = [projection.get("name") for projection in spec.get("projections") or ()]
+    name = (entry.get("metadata") or {}).get("name")
+    for index, projection in enumerate(names):
+        if projection == name or projection in names[:index]:
+            yield f"spec.projections[{index}].name: `{projection}` is taken"

@@ -1,0 +1,139 @@
+"""What is left to do after the reply: metrics and events of a verdict, in bounded batches off the request path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from controllers.cluster import events
+from controllers.cluster.events import Events
+from controllers.cluster.metrics import Metrics
+from controllers.cluster.settings import Settings
+from engine.policy import Effect, Policy, Rule
+from engine.request import Request
+from engine.result import Result, Verdict
+
+BATCH = 50
+RULE_TYPES = {
+    Effect.VALIDATE: "validate",
+    Effect.MUTATE: "mutate",
+    Effect.MUTATE_EXISTING: "mutate",
+    Effect.GENERATE: "generate",
+    Effect.VERIFY_IMAGES: "imageVerify",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One answered request. `evaluation` and `total` are seconds."""
+
+    request: Request
+    verdict: Verdict
+    webhook: str
+    evaluation: float
+    total: float
+
+
+class Recorder:
+    """Takes records without waiting; when more than `capacity` wait, the oldest are left out of events and metrics."""
+
+    def __init__(self, metrics: Metrics, writer: Events, settings: Callable[[], Settings], *, capacity: int = 5000) -> None:
+        self._metrics = metrics
+        self._events = writer
+        self._settings = settings
+        self._waiting: deque[Record] = deque(maxlen=capacity)
+        self._filled = asyncio.Event()
+        self._policies: dict[int, tuple[Rule, tuple[str, ...]]] = {}
+        self._background: dict[str, bool] = {}
+
+    def put(self, record: Record) -> None:
+        self._waiting.append(record)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._waiting:
+                for _ in range(min(BATCH, len(self._waiting))):
+                    self._record(self._waiting.popleft())
+                await asyncio.sleep(0.01)
+
+    def flush(self) -> None:
+        """Everything that waits, now."""
+        while self._waiting:
+            self._record(self._waiting.popleft())
+
+    def rules_changed(self, policies: Iterable[Policy]) -> None:
+        """New policies are in force: the gauge of rules, and what is remembered of them."""
+        self._policies.clear()
+        rows = []
+        self._background = {}
+        for policy in policies:
+            self._background[policy.identity.key] = policy.background
+            for rule in policy.rules:
+                rows.append((*_of_policy(rule, policy.background, "-"), rule.name, RULE_TYPES.get(rule.effect, ""), "true"))
+        self._metrics.state("kyverno_policy_rule_info_total", rows)
+
+    def _record(self, record: Record) -> None:
+        request, verdict = record.request, record.verdict
+        operation = request.operation.lower()
+        if self._metrics.exposure.counts(request.namespace):
+            labels = (request.kind.kind, request.namespace, operation, "true" if verdict.allowed else "false", record.webhook)
+            self._metrics.count("kyverno_admission_requests", labels)
+            self._metrics.observe("kyverno_admission_review_duration_seconds", labels, record.total)
+            share = record.evaluation / (len(verdict.results) or 1)
+            dry_run = "true" if request.dry_run else "false"
+            for result in verdict.results:
+                mode = "enforce" if result.enforced else "audit"
+                row = (
+                    mode,
+                    *self._labels(result),
+                    request.kind.kind,
+                    request.namespace,
+                    operation,
+                    result.rule.name,
+                    result.status.value,
+                    RULE_TYPES.get(result.rule.effect, ""),
+                    "admission_request",
+                    dry_run,
+                )
+                self._metrics.count("kyverno_policy_results", row)
+                self._metrics.observe("kyverno_policy_execution_duration_seconds", row, share)
+        if not request.dry_run and verdict.results:
+            self._write_events(record)
+
+    def _write_events(self, record: Record) -> None:
+        if self._events.full:
+            self._events.drop()
+            return
+        for event in events.of_results(
+            record.request, record.verdict.results, blocked=not record.verdict.allowed, settings=self._settings()
+        ):
+            self._events.put(event)
+
+    def _labels(self, result: Result) -> tuple[str, ...]:
+        rule = result.rule
+        held = self._policies.get(id(rule))
+        if held is None or held[0] is not rule:
+            held = (rule, _of_policy(rule, self._background.get(rule.policy.key, True), "-")[1:])
+            self._policies[id(rule)] = held
+        return held[1]
+
+
+def _of_policy(rule: Rule, background: bool, cluster: str) -> tuple[str, ...]:
+    """Label values in the order of metrics.POLICY; the mode is the rule's written one."""
+    identity = rule.policy
+    written = rule.document.get("validate") or {}
+    mode = str(written.get("failureAction") or "Audit").lower()
+    kind = "namespaced" if identity.namespace else "cluster"
+    return (mode, kind, "true" if background else "false", identity.namespace or cluster, identity.name)
+
+
+def change_labels(policy: Policy, change: str) -> tuple[str, ...]:
+    """Label values of kyverno_policy_changes."""
+    mode = _of_policy(policy.rules[0], policy.background, "-") if policy.rules else ("audit", "cluster", "true", "-", "")
+    return (*mode, change)

@@ -1,0 +1,276 @@
+"""Answers HTTP requests of the API server: path -> what is asked, bytes -> bytes. Reads snapshots, waits only for lookups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from controllers.admission import policy_review, review
+from controllers.admission.recorder import Record, Recorder
+from controllers.cluster.bindings import Bindings
+from controllers.cluster.client import ApiError, Client, Unreachable
+from controllers.cluster.discovery import Discovery
+from controllers.cluster.facts import settle
+from controllers.cluster.namespaces import NO_LABELS, Namespaces
+from controllers.cluster.policies import Policies
+from controllers.cluster.settings import Settings
+from engine import NO_FACTS, Facts, LookupFailed, PolicySet, Unknown, mutate, validate
+from engine.policy import Policy
+from engine.request import Object, Request
+from engine.result import Verdict
+
+Reply = tuple[int, bytes]
+Verb = Callable[..., Verdict]
+Excluded = Callable[[Request], bool]
+Learn = Any
+MARGIN = 0.75
+"""Seconds before the API server's deadline at which we answer ourselves, so that the message says why."""
+DEFAULT_TIMEOUT = 10.0
+OK: Reply = (200, b"ok")
+MANAGED = "A kyverno managed resource can only be modified by kyverno"
+OWN_GROUPS = frozenset({"reports.kyverno.io", "wgpolicyk8s.io", "openreports.io"})
+logger = logging.getLogger("pyvern.admission")
+
+
+class Bucket(NamedTuple):
+    """Which policies a path asks: by failure policy, or one fine-grained policy by its key."""
+
+    failure_policy: str = ""
+    policy: str = ""
+
+
+class Snapshot(NamedTuple):
+    """Everything an answer depends on besides policies; replaced whole when something changes."""
+
+    settings: Settings
+    excluded: Excluded
+    discovery: Discovery
+
+
+class Options(NamedTuple):
+    """Flags that answers depend on."""
+
+    namespace: str
+    force_ignore: bool = False
+    protect_managed: bool = False
+    exceptions_enabled: bool = False
+    exception_namespace: str = ""
+    dump: bool = False
+
+
+class Reviewer:
+    """Answers every path of the webhook server. `snapshot` may be replaced at any time."""
+
+    def __init__(
+        self,
+        *,
+        policies: Policies,
+        namespaces: Namespaces,
+        bindings: Bindings,
+        world: Learn,
+        client: Client,
+        recorder: Recorder,
+        snapshot: Snapshot,
+        options: Options,
+        ready: Callable[[], bool],
+    ) -> None:
+        self._policies = policies
+        self._namespaces = namespaces
+        self._bindings = bindings
+        self._world = world
+        self._client = client
+        self._recorder = recorder
+        self._options = options
+        self._ready = ready
+        self.snapshot = snapshot
+        self._among: dict[str, Callable[[Policy], bool]] = {
+            name: partial(_shared, name, options.force_ignore) for name in ("Fail", "Ignore")
+        }
+        self._fixed: Mapping[str, Callable[[Object], Awaitable[bytes]]] = {
+            "/policyvalidate": self._policy,
+            "/policymutate": _let_pass,
+            "/exceptionvalidate": self._exception,
+            "/globalcontextvalidate": _global_context,
+            "/verifymutate": _let_pass,
+        }
+
+    async def respond(self, method: str, path: str, query: str, body: bytes) -> Reply:
+        """The HTTP answer. 400: no review; 404: no such path; 503: not ready; everything else is a review."""
+        probe = PROBES.get(path)
+        if probe is not None:
+            return OK if probe == "live" or self._ready() else (503, b"not ready")
+        if method != "POST":
+            return 405, b'{"error":"POST an AdmissionReview"}'
+        head, _, rest = path[1:].partition("/")
+        verb = VERBS.get(head)
+        try:
+            if verb is not None:
+                bucket = bucket_of(rest)
+                return (404, _UNKNOWN_PATH) if bucket is None else await self._resource(verb, bucket, query, body)
+            handler = self._fixed.get(path)
+            if handler is None:
+                return 404, _UNKNOWN_PATH
+            return 200, await handler(review.parse(body))
+        except review.Malformed as error:
+            logger.warning("%s: %s", path, error)
+            return 400, b'{"error":"the body is no AdmissionReview"}'
+        except (ApiError, Unreachable) as error:
+            logger.warning("%s: %s", path, error)
+            return 500, b'{"error":"the API server could not be asked"}'
+
+    async def _resource(self, verb: _Verb, bucket: Bucket, query: str, body: bytes) -> Reply:
+        started = time.perf_counter()
+        document = review.parse(body)
+        if not self._policies.ready:
+            return 503, b'{"error":"policies are not loaded yet"}'
+        policies, snapshot = self._policies.snapshot, self.snapshot
+        try:
+            request = await self._request(document, snapshot)
+        except review.UnknownResource as error:
+            return 200, self._undecided(document, bucket, f"the kind of {error} is unknown")
+        if self._options.dump:
+            logger.info("%s %s %s/%s: %s", request.operation, request.kind.kind, request.namespace, request.name, _shown(document))
+        if self._options.protect_managed and self._protected(request):
+            return 200, review.denied(request.uid, MANAGED)
+        if request.kind.group in OWN_GROUPS or snapshot.excluded(request):
+            return 200, review.allowed(request.uid)
+        among = self._among.get(bucket.failure_policy) if not bucket.policy else partial(_named, bucket.policy)
+        ask = partial(_ask, verb.verb, policies, request, among)
+        begun = time.perf_counter()
+        try:
+            verdict = ask(NO_FACTS)
+        except Unknown as unknown:
+            try:
+                verdict = await self._settled(ask, unknown, query)
+            except (LookupFailed, TimeoutError) as error:
+                reason = str(error) or "data outside the object could not be had in time"
+                return 200, self._undecided(document, bucket, reason)
+        ended = time.perf_counter()
+        answer = review.answer(request.uid, verdict)
+        self._recorder.put(Record(request, verdict, verb.webhook, ended - begun, time.perf_counter() - started))
+        return 200, answer
+
+    async def _request(self, document: Object, snapshot: Snapshot) -> Request:
+        namespace = document.get("namespace") or ""
+        labels = self._namespaces.labels(namespace) if namespace else None
+        if namespace and labels is None:
+            labels = await self._ask_labels(namespace)
+        asker = review.NOBODY
+        if self._policies.needs_roles or snapshot.settings.needs_roles:
+            if not await self._bindings.synced(5):
+                raise Unreachable("role bindings are not known yet")
+            user = document["userInfo"]
+            asker = review.Asker(*self._bindings.of(user.get("username") or "", user.get("groups") or (), namespace))
+        return review.request_of(
+            document, snapshot.discovery, asker=asker, namespace_labels=labels, now=time.time_ns()
+        )
+
+    async def _ask_labels(self, namespace: str) -> Mapping[str, str] | None:
+        """Labels of a namespace that the watch has not shown yet: a Pod may follow its namespace within milliseconds."""
+        try:
+            document = await self._client.call("GET", f"/api/v1/namespaces/{namespace}", timeout=3)
+        except ApiError as error:
+            if error.not_found:
+                return NO_LABELS
+            raise
+        return document["metadata"].get("labels") or NO_LABELS
+
+    async def _settled(self, ask: Callable[[Facts], Verdict], unknown: Unknown, query: str) -> Verdict:
+        async with asyncio.timeout(timeout_of(query) - MARGIN):
+            facts = await self._world.learn(NO_FACTS, unknown.lookups)
+            return await settle(ask, self._world, facts)
+
+    def _undecided(self, document: Object, bucket: Bucket, reason: str) -> bytes:
+        """No answer from the policies: Fail blocks, Ignore lets pass with a warning."""
+        ignoring = self._options.force_ignore or bucket.failure_policy == "Ignore"
+        logger.warning("request %s: %s", document["uid"], reason)
+        return review.allowed(document["uid"], [reason]) if ignoring else review.denied(document["uid"], reason)
+
+    def _protected(self, request: Request) -> bool:
+        user = request.user.username if request.user else ""
+        if user.startswith(f"system:serviceaccount:{self._options.namespace}:kyverno-"):
+            return False
+        if request.operation == "DELETE" and user == "system:serviceaccount:kube-system:namespace-controller":
+            return False
+        return any(
+            ((part.get("metadata") or {}).get("labels") or {}).get("app.kubernetes.io/managed-by") == "kyverno"
+            for part in (request.object, request.old_object)
+            if part
+        )
+
+    async def _policy(self, document: Object) -> bytes:
+        return await policy_review.policy(document, self.snapshot.discovery, self._client)
+
+    async def _exception(self, document: Object) -> bytes:
+        return policy_review.exception(
+            document, enabled=self._options.exceptions_enabled, namespace=self._options.exception_namespace
+        )
+
+
+class _Verb(NamedTuple):
+    verb: Verb
+    webhook: str
+
+
+VERBS: Mapping[str, _Verb] = {
+    "validate": _Verb(validate, "ValidatingWebhookConfiguration"),
+    "mutate": _Verb(mutate, "MutatingWebhookConfiguration"),
+}
+PROBES = {"/health/liveness": "live", "/health/readiness": "ready"}
+BUCKETS = {"": Bucket(), "fail": Bucket("Fail"), "ignore": Bucket("Ignore")}
+_UNKNOWN_PATH = b'{"error":"no such path"}'
+
+
+def bucket_of(path: str) -> Bucket | None:
+    """What follows /validate/ or /mutate/: nothing, `fail`, `ignore`, or these and `finegrained/[namespace/]policy`."""
+    bucket = BUCKETS.get(path)
+    if bucket is not None:
+        return bucket
+    head, _, rest = path.partition("/")
+    word, _, key = rest.partition("/")
+    shared = BUCKETS.get(head)
+    if shared is None or word != "finegrained" or not key or key.count("/") > 1:
+        return None
+    return Bucket(shared.failure_policy, key)
+
+
+def timeout_of(query: str) -> float:
+    """Seconds the API server waits, from its `?timeout=10s`."""
+    for value in parse_qs(query).get("timeout", ()):
+        number = value.removesuffix("s")
+        if number.isdigit() and int(number) > 0:
+            return float(number)
+    return DEFAULT_TIMEOUT
+
+
+def _ask(verb: Verb, policies: PolicySet, request: Request, among: Callable[[Policy], bool] | None, facts: Facts) -> Verdict:
+    return verb(policies, request, facts, among=among)
+
+
+def _shared(failure_policy: str, force_ignore: bool, policy: Policy) -> bool:
+    wanted = policy.webhook
+    return (force_ignore or wanted.failure_policy == failure_policy) and not wanted.fine_grained
+
+
+def _named(key: str, policy: Policy) -> bool:
+    return policy.identity.key == key
+
+
+async def _let_pass(document: Object) -> bytes:
+    return review.allowed(document["uid"])
+
+
+async def _global_context(document: Object) -> bytes:
+    return policy_review.global_context(document)
+
+
+def _shown(document: Object) -> Object:
+    """The request for the log, without the contents of Secrets."""
+    if document["kind"].get("kind") != "Secret":
+        return document
+    return {**document, "object": "redacted", "oldObject": "redacted"}

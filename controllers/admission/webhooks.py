@@ -1,0 +1,381 @@
+"""Webhook configurations, computed from the policies (spec 3.1). Pure: what is wanted, and whether what is there differs."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from controllers.cluster.discovery import Discovery
+from controllers.cluster.settings import Settings
+from engine.lang.wildcard import has_wildcard
+from engine.policy import Effect, Policy, Reach, Rule
+
+Object = dict[str, Any]
+MANAGED_BY = {"webhook.kyverno.io/managed-by": "kyverno"}
+SELECTOR = "webhook.kyverno.io/managed-by=kyverno"
+EVERY_OPERATION = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
+WRITES = frozenset({"CREATE", "UPDATE"})
+MAX_TIMEOUT = 30
+_NAME = re.compile(r"[^a-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the configurations depend on besides policies, settings and discovery.
+
+    `url` (`https://host:port`) is for a server outside the cluster; without it the Service `service` in `namespace` is called.
+    `owner` is the ownerReference that lets the garbage collector take the configurations away on uninstall.
+    """
+
+    ca_bundle: bytes
+    namespace: str = "kyverno"
+    service: str = "kyverno-svc"
+    service_port: int = 443
+    url: str = ""
+    timeout: int = 10
+    force_ignore: bool = False
+    admission_reports: bool = True
+    auto_update: bool = True
+    exclude_bootstrap: bool = False
+    owner: Mapping[str, Any] | None = None
+
+
+class Side(NamedTuple):
+    """One of the two resource configurations: its effects and the operations a rule has when it names none."""
+
+    kind: str
+    name: str
+    prefix: str
+    path: str
+    effects: Mapping[Effect, frozenset[str]]
+
+
+VALIDATING = Side(
+    "ValidatingWebhookConfiguration",
+    "kyverno-resource-validating-webhook-cfg",
+    "validate.kyverno.svc",
+    "/validate",
+    {
+        Effect.VALIDATE: EVERY_OPERATION,
+        Effect.VERIFY_IMAGES: WRITES,
+        Effect.GENERATE: EVERY_OPERATION,
+        Effect.MUTATE_EXISTING: EVERY_OPERATION,
+    },
+)
+MUTATING = Side(
+    "MutatingWebhookConfiguration",
+    "kyverno-resource-mutating-webhook-cfg",
+    "mutate.kyverno.svc",
+    "/mutate",
+    {Effect.MUTATE: WRITES, Effect.VERIFY_IMAGES: WRITES},
+)
+
+
+class Fixed(NamedTuple):
+    """A webhook that does not depend on policies."""
+
+    kind: str
+    configuration: str
+    name: str
+    path: str
+    failure_policy: str
+    group: str
+    versions: tuple[str, ...]
+    resources: tuple[str, ...]
+    operations: tuple[str, ...]
+    object_selector: Mapping[str, Any] = {}
+    namespaced: bool = False
+
+
+FIXED = (
+    Fixed(
+        "ValidatingWebhookConfiguration",
+        "kyverno-policy-validating-webhook-cfg",
+        "validate-policy.kyverno.svc",
+        "/policyvalidate",
+        "Fail",
+        "kyverno.io",
+        ("v1", "v2beta1"),
+        ("clusterpolicies", "policies"),
+        ("CREATE", "UPDATE"),
+    ),
+    Fixed(
+        "MutatingWebhookConfiguration",
+        "kyverno-policy-mutating-webhook-cfg",
+        "mutate-policy.kyverno.svc",
+        "/policymutate",
+        "Fail",
+        "kyverno.io",
+        ("v1", "v2beta1"),
+        ("clusterpolicies", "policies"),
+        ("CREATE", "UPDATE"),
+    ),
+    Fixed(
+        "ValidatingWebhookConfiguration",
+        "kyverno-exception-validating-webhook-cfg",
+        "kyverno-svc.kyverno.svc",
+        "/exceptionvalidate",
+        "Fail",
+        "kyverno.io",
+        ("v2beta1", "v2"),
+        ("policyexceptions",),
+        ("CREATE", "UPDATE"),
+    ),
+    Fixed(
+        "ValidatingWebhookConfiguration",
+        "kyverno-global-context-validating-webhook-cfg",
+        "kyverno-svc.kyverno.svc",
+        "/globalcontextvalidate",
+        "Fail",
+        "kyverno.io",
+        ("v2alpha1", "v2beta1", "v2"),
+        ("globalcontextentries",),
+        ("CREATE", "UPDATE"),
+    ),
+    Fixed(
+        "MutatingWebhookConfiguration",
+        "kyverno-verify-mutating-webhook-cfg",
+        "monitor-webhooks.kyverno.svc",
+        "/verifymutate",
+        "Ignore",
+        "coordination.k8s.io",
+        ("v1",),
+        ("leases",),
+        ("UPDATE",),
+        {"matchLabels": {"app.kubernetes.io/name": "kyverno"}},
+        True,
+    ),
+)
+
+OURS = (
+    *((side.kind, side.name) for side in (VALIDATING, MUTATING)),
+    *((fixed.kind, fixed.configuration) for fixed in FIXED),
+)
+"""(kind, name) of every configuration."""
+NEVER = {
+    "name": "never-leases-and-events.pyvern.io",
+    "expression": '!(request.resource.group == "coordination.k8s.io" || '
+    'request.resource.resource == "events" && request.resource.group in ["", "events.k8s.io"])',
+}
+"""On webhooks with wildcard rules: leader election and events must never wait for us (design.md 10)."""
+BOOTSTRAP = {
+    "name": "kyverno-exclude-bootstrap-resources",
+    "expression": '!(request.resource.group == "" && request.resource.resource == "nodes" || '
+    'request.resource.group == "certificates.k8s.io" && request.resource.resource == "certificatesigningrequests")',
+}
+
+
+def desired(policies: Iterable[Policy], settings: Settings, discovery: Discovery, wanted: Wanted) -> tuple[Object, ...]:
+    """All configurations that should exist. Those whose list of webhooks is empty stay, so that nothing flickers."""
+    taking_part = sorted((policy for policy in policies if policy.admission), key=lambda policy: policy.identity.key)
+    resources = (_resource_side(side, taking_part, settings, discovery, wanted) for side in (VALIDATING, MUTATING))
+    return (*resources, *_fixed(settings, wanted))
+
+
+def differs(live: Object | None, target: Object) -> bool:
+    """Must `live` be written? Labels and annotations of others are left alone, the list of webhooks is ours."""
+    if live is None:
+        return True
+    have, want = live.get("metadata") or {}, target["metadata"]
+    for key in ("labels", "annotations"):
+        owned = have.get(key) or {}
+        if any(owned.get(name) != value for name, value in (want.get(key) or {}).items()):
+            return True
+    if want.get("ownerReferences") and have.get("ownerReferences") != want["ownerReferences"]:
+        return True
+    return (live.get("webhooks") or []) != target["webhooks"]
+
+
+def unserved(policy: Policy, discovery: Discovery) -> tuple[str, ...]:
+    """Kinds of the policy that the API server does not serve, as written: the author gets a warning (spec 3.4)."""
+    selectors = dict.fromkeys(selector for rule in policy.rules for selector in rule.match.kinds)
+    return tuple(selector.text for selector in selectors if selector.kind != "*" and not discovery.find(selector))
+
+
+def _resource_side(
+    side: Side, policies: list[Policy], settings: Settings, discovery: Discovery, wanted: Wanted
+) -> Object:
+    shared: dict[str, _Rules] = {}
+    own: list[Object] = []
+    for policy in policies:
+        rules = [rule for rule in policy.rules if rule.effect in side.effects]
+        if not rules:
+            continue
+        failure_policy = "Ignore" if wanted.force_ignore else policy.webhook.failure_policy
+        collected = _Rules() if policy.webhook.fine_grained else shared.setdefault(failure_policy, _Rules())
+        for rule in rules:
+            for reach in rule.match.reach:
+                collected.add(reach, _operations(side, rule, reach), discovery, namespaced=bool(policy.identity.namespace))
+        if policy.webhook.fine_grained and collected:
+            own.append(_webhook(side, failure_policy, collected.merged(), settings, wanted, policy))
+    if not wanted.auto_update:
+        rules_of = {name: _static(side) for name in ("Fail", "Ignore")}
+    else:
+        rules_of = {name: collected.merged() for name, collected in shared.items() if collected}
+    common = [_webhook(side, name, rules_of[name], settings, wanted) for name in ("Fail", "Ignore") if name in rules_of]
+    return _configuration(side.kind, side.name, [*common, *own], settings, wanted)
+
+
+def _operations(side: Side, rule: Rule, reach: Reach) -> frozenset[str]:
+    return reach.operations if reach.stated else reach.operations & side.effects[rule.effect]
+
+
+class _Key(NamedTuple):
+    group: str
+    version: str
+    resource: str
+    scope: str
+
+
+class _Rules:
+    """Rules of one webhook while they are collected: per resource the operations."""
+
+    def __init__(self) -> None:
+        self._operations: dict[_Key, set[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._operations)
+
+    def add(self, reach: Reach, operations: frozenset[str], discovery: Discovery, *, namespaced: bool) -> None:
+        if not operations:
+            return
+        for key in _resources(reach, discovery, namespaced=namespaced):
+            self._operations.setdefault(key, set()).update(operations)
+
+    def merged(self) -> list[Object]:
+        """One rule per group, version, scope and operations; sorted, and without resources a wildcard rule covers."""
+        grouped: dict[tuple[str, str, str, tuple[str, ...]], set[str]] = {}
+        for key, operations in self._operations.items():
+            if not self._subsumed(key, operations):
+                grouped.setdefault((key.group, key.version, key.scope, tuple(sorted(operations))), set()).add(key.resource)
+        return [
+            {
+                "apiGroups": [group],
+                "apiVersions": [version],
+                "operations": list(operations),
+                "resources": sorted(resources),
+                "scope": scope,
+            }
+            for (group, version, scope, operations), resources in sorted(grouped.items())
+        ]
+
+    def _subsumed(self, key: _Key, operations: set[str]) -> bool:
+        if key.group == "*":
+            names = ("*/*",) if key.resource == "*" or "/" in key.resource else ()
+        else:
+            names = ("*/*",) if "/" in key.resource else ("*", "*/*")
+        return any(operations <= self._operations.get(_Key("*", "*", name, "*"), set()) for name in names if name != key.resource)
+
+
+def _resources(reach: Reach, discovery: Discovery, *, namespaced: bool) -> Iterable[_Key]:
+    selector = reach.kind
+    if selector.kind == "*":
+        resource = f"*/{_whole(selector.subresource)}" if selector.subresource else "*"
+        scope = "Namespaced" if namespaced else "*"
+        group, version = _whole(selector.group), _whole(selector.version)
+        yield _Key(group, version, resource, scope)
+        if resource == "*" and group in ("", "*"):
+            yield _Key(group, version, "pods/ephemeralcontainers", scope)
+        return
+    for found in discovery.find(selector):
+        scope = "Namespaced" if found.namespaced else "Cluster"
+        if namespaced and not found.namespaced:
+            continue
+        yield _Key(found.group, found.version, found.path, scope)
+        if (found.group, found.path) == ("", "pods"):
+            yield _Key(found.group, found.version, "pods/ephemeralcontainers", scope)
+
+
+def _whole(part: str) -> str:
+    """Webhook rules know only whole wildcards: a partial one is widened, the policy itself stays exact."""
+    return "*" if has_wildcard(part) else part
+
+
+def _static(side: Side) -> list[Object]:
+    operations = EVERY_OPERATION if side is VALIDATING else WRITES
+    return [
+        {"apiGroups": ["*"], "apiVersions": ["*"], "operations": sorted(operations), "resources": ["*/*"], "scope": "*"}
+    ]
+
+
+def _webhook(
+    side: Side, failure_policy: str, rules: list[Object], settings: Settings, wanted: Wanted, policy: Policy | None = None
+) -> Object:
+    suffix = failure_policy.lower()
+    name, path = f"{side.prefix}-{suffix}", f"{side.path}/{suffix}"
+    conditions = list(settings.webhooks.match_conditions)
+    timeout = wanted.timeout
+    if policy is not None:
+        identity = policy.identity
+        name += "-finegrained-" + _NAME.sub("-", identity.key.replace("/", "-"))
+        path += f"/finegrained/{identity.key}"
+        conditions += policy.webhook.match_conditions
+        timeout = policy.webhook.timeout_seconds or timeout
+    if any("*" in resource.split("/")[0] for rule in rules for resource in rule["resources"]):
+        conditions.append(NEVER)
+    if wanted.exclude_bootstrap and failure_policy == "Fail":
+        conditions.append(BOOTSTRAP)
+    webhook: Object = {
+        "name": name,
+        "clientConfig": _client(path, wanted),
+        "rules": rules,
+        "failurePolicy": failure_policy,
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": settings.webhooks.namespace_selector,
+        "objectSelector": settings.webhooks.object_selector,
+        "sideEffects": "NoneOnDryRun" if side is MUTATING or wanted.admission_reports else "None",
+        "timeoutSeconds": min(timeout, MAX_TIMEOUT),
+        "admissionReviewVersions": ["v1"],
+    }
+    if conditions:
+        webhook["matchConditions"] = [dict(condition) for condition in conditions]
+    if side is MUTATING:
+        webhook["reinvocationPolicy"] = "IfNeeded"
+    return webhook
+
+
+def _fixed(settings: Settings, wanted: Wanted) -> Iterable[Object]:
+    for fixed in FIXED:
+        rule = {
+            "apiGroups": [fixed.group],
+            "apiVersions": list(fixed.versions),
+            "operations": list(fixed.operations),
+            "resources": list(fixed.resources),
+            "scope": "Namespaced" if fixed.namespaced else "*",
+        }
+        selector = {"matchLabels": {"kubernetes.io/metadata.name": wanted.namespace}} if fixed.namespaced else {}
+        webhook: Object = {
+            "name": fixed.name,
+            "clientConfig": _client(fixed.path, wanted),
+            "rules": [rule],
+            "failurePolicy": fixed.failure_policy,
+            "matchPolicy": "Equivalent",
+            "namespaceSelector": selector,
+            "objectSelector": dict(fixed.object_selector),
+            "sideEffects": "None",
+            "timeoutSeconds": min(wanted.timeout, MAX_TIMEOUT),
+            "admissionReviewVersions": ["v1"],
+        }
+        if fixed.kind == "MutatingWebhookConfiguration":
+            webhook["reinvocationPolicy"] = "IfNeeded"
+        yield _configuration(fixed.kind, fixed.configuration, [webhook], settings, wanted)
+
+
+def _client(path: str, wanted: Wanted) -> Object:
+    bundle = base64.b64encode(wanted.ca_bundle).decode()
+    if wanted.url:
+        return {"url": wanted.url + path, "caBundle": bundle}
+    service = {"namespace": wanted.namespace, "name": wanted.service, "path": path, "port": wanted.service_port}
+    return {"service": service, "caBundle": bundle}
+
+
+def _configuration(kind: str, name: str, webhooks: list[Object], settings: Settings, wanted: Wanted) -> Object:
+    metadata: Object = {"name": name, "labels": {**settings.webhooks.labels, **MANAGED_BY}}
+    if settings.webhooks.annotations:
+        metadata["annotations"] = dict(settings.webhooks.annotations)
+    if wanted.owner is not None:
+        metadata["ownerReferences"] = [dict(wanted.owner)]
+    return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "webhooks": webhooks}

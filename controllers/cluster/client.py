@@ -1,0 +1,182 @@
+"""A small client of the Kubernetes API: raw bytes and orjson, no models.
+
+Typed models cost more than everything else on paths that list or watch (design.md 6), so objects stay the dicts that
+orjson makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+
+from controllers.cluster.credentials import Credentials
+
+Json = Any
+TIMEOUT = 30.0
+MERGE_PATCH = "application/merge-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class ApiError(Exception):
+    """The API server said no. `status` is the HTTP code, `reason` its machine-readable cause (`NotFound`, `Conflict`…)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        """Somebody else was faster: 409 of a create or of an update with an old resourceVersion."""
+        return self.status == 409
+
+    @property
+    def gone(self) -> bool:
+        """The resourceVersion is too old to watch from."""
+        return self.status == 410
+
+
+class Unreachable(Exception):
+    """No answer from the API server: refused, reset, timed out."""
+
+
+FAILURES = (ApiError, Unreachable)
+
+
+class Client:
+    """One identity's connection pool. Use as an async context manager, on one event loop."""
+
+    def __init__(self, credentials: Credentials, *, connections: int = 64, user_agent: str = "pyvern") -> None:
+        self.credentials = credentials
+        self._ssl = credentials.ssl_context() if credentials.server.startswith("https") else False
+        self._connections = connections
+        self._user_agent = user_agent
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=self._connections),
+            headers={"User-Agent": self._user_agent},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, **params: str) -> Json:
+        return await self.call("GET", path, params=params)
+
+    async def create(self, path: str, body: Json) -> Json:
+        return await self.call("POST", path, body=body)
+
+    async def replace(self, path: str, body: Json) -> Json:
+        return await self.call("PUT", path, body=body)
+
+    async def merge(self, path: str, patch: Json) -> Json:
+        return await self.call("PATCH", path, body=patch, content_type=MERGE_PATCH)
+
+    async def delete(self, path: str) -> None:
+        """Deletes; an object that is not there is no error."""
+        try:
+            await self.call("DELETE", path)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Json = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: float = TIMEOUT,
+    ) -> Json:
+        """One request and its decoded answer. Raises `ApiError` and `Unreachable`."""
+        data = await self.raw(
+            method, path, params=params, body=body, content_type=content_type, accept=accept, timeout=timeout
+        )
+        return orjson.loads(data) if data else None
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Json = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: float = TIMEOUT,
+    ) -> bytes:
+        """As `call`, undecoded. `body` may be bytes that are JSON already."""
+        data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        async with self._open(
+            method, path, params, data, {"Accept": accept, "Content-Type": content_type}, aiohttp.ClientTimeout(total=timeout)
+        ) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Mapping[str, str], accept: str = "application/json", idle: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The body of a watch as it comes; `idle` seconds without a byte end it with `Unreachable`."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=idle)
+        async with self._open("GET", path, params, None, {"Accept": accept}, timeout) as response:
+            yield response.content
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        headers: dict[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        assert self._session is not None, "the client is used outside its context"
+        authorization = self.credentials.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        try:
+            async with self._session.request(
+                method,
+                self.credentials.server + path,
+                params=params or None,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                server_hostname=self.credentials.tls_server_name,
+            ) as response:
+                if response.status >= 400:
+                    if response.status == 401:
+                        self.credentials.forget_token()
+                    raise _api_error(response.status, await response.read())
+                yield response
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+
+
+def _api_error(status: int, body: bytes) -> ApiError:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if isinstance(document, dict) and document.get("kind") == "Status":
+        return ApiError(status, str(document.get("reason") or ""), str(document.get("message") or ""))
+    return ApiError(status, "", body[:200].decode(errors="replace").strip())

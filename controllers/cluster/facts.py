@@ -1,0 +1,109 @@
+"""Answers to the engine's lookups: the only place where a policy reaches out into the world (design.md 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote
+
+import orjson
+
+from controllers.cluster.client import ApiError, Client, Unreachable
+from engine.errors import LookupFailed, Unknown
+from engine.facts import NO_FACTS, Facts, Lookup
+
+Answer = TypeVar("Answer")
+MAX_ROUNDS = 20
+"""Lookups may depend on each other's answers; a policy that needs more rounds than this is going in circles."""
+MAX_RESPONSE = 2_000_000
+
+
+class Learns(Protocol):
+    """Whoever can answer lookups."""
+
+    async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
+        """`facts` and the answers to `lookups`; a lookup that fails is answered with LookupFailed."""
+        ...
+
+
+async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts = NO_FACTS) -> Answer:
+    """The answer of `ask`, asked again with more facts as long as it raises `Unknown`.
+
+    Each lookup is answered once. Raises `LookupFailed` after MAX_ROUNDS.
+    """
+    for _ in range(MAX_ROUNDS):
+        try:
+            return ask(facts)
+        except Unknown as unknown:
+            facts = await world.learn(facts, unknown.lookups)
+    raise LookupFailed(None, f"data outside the object was asked for {MAX_ROUNDS} times in a row")
+
+
+class World:
+    """The cluster as policies see it."""
+
+    def __init__(self, client: Client, *, max_response: int = MAX_RESPONSE, timeout: float = 10.0) -> None:
+        self._client = client
+        self._max_response = max_response
+        self._timeout = timeout
+
+    async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
+        asked = [lookup for lookup in lookups if lookup not in facts.answers]
+        answers = await asyncio.gather(*(self._answer(lookup) for lookup in asked))
+        return facts.plus(dict(zip(asked, answers, strict=True)))
+
+    async def _answer(self, lookup: Lookup) -> Any:
+        try:
+            answer = ANSWERS.get(lookup.source)
+            if answer is None:
+                raise LookupFailed(lookup, f"{lookup.source} `{lookup.key}`: not available here")
+            return await answer(self, lookup)
+        except LookupFailed as failure:
+            return failure
+        except ApiError as error:
+            return LookupFailed(lookup, f"{lookup}: {error.message or error.reason or error.status}")
+        except Unreachable as error:
+            return LookupFailed(lookup, str(error))
+
+    async def _config_map(self, lookup: Lookup) -> Any:
+        namespace, _, name = lookup.key.partition("/")
+        if lookup.namespace and namespace != lookup.namespace:
+            raise LookupFailed(lookup, f"a policy of namespace {lookup.namespace} may not read ConfigMap {lookup.key}")
+        document = await self._client.call(
+            "GET", _safe(lookup, f"/api/v1/namespaces/{namespace}/configmaps/{name}"), timeout=self._timeout
+        )
+        binary = document.pop("binaryData", None) or {}
+        decoded = {key: base64.b64decode(value).decode(errors="replace") for key, value in binary.items()}
+        document["data"] = {**(document.get("data") or {}), **decoded}
+        return document
+
+    async def _api_call(self, lookup: Lookup) -> Any:
+        path = _safe(lookup, lookup.key)
+        if lookup.namespace and f"/namespaces/{lookup.namespace}/" not in f"{path.partition('?')[0]}/":
+            raise LookupFailed(lookup, f"a policy of namespace {lookup.namespace} may not call {path}")
+        body = lookup.body.encode() if lookup.method == "POST" else None
+        data = await self._client.raw(lookup.method, path, body=body, timeout=self._timeout)
+        if len(data) > self._max_response:
+            raise LookupFailed(lookup, f"the answer of {path} is longer than {self._max_response} bytes")
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise LookupFailed(lookup, f"the answer of {path} is no JSON: {error}") from error
+
+
+ANSWERS: Mapping[str, Callable[[World, Lookup], Awaitable[Any]]] = {
+    "configMap": World._config_map,
+    "apiCall": World._api_call,
+}
+
+
+def _safe(lookup: Lookup, path: str) -> str:
+    """Refuses paths that mean another place than they show (a namespaced policy must stay in its namespace)."""
+    if not path.startswith("/"):
+        path = f"/{path}"
+    plain = unquote(path.partition("?")[0])
+    if ".." in plain or "//" in plain or "%" in plain or any(ord(char) < 33 for char in path) or "#" in path:
+        raise LookupFailed(lookup, f"`{path}` is no plain path of the API server")
+    return path

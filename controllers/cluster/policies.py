@@ -1,0 +1,165 @@
+"""The policies in force: one immutable PolicySet, replaced at every change. Requests read it and never wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from controllers.cluster.client import Client
+from controllers.cluster.watch import Event, Listed, Target, follow
+from engine import PolicySet, compile_policy
+from engine.errors import InvalidPolicy
+from engine.policy import Policy, Rule
+
+Object = dict[str, Any]
+Change = Literal["create", "update", "delete"]
+TARGETS = {
+    "ClusterPolicy": Target("/apis/kyverno.io/v1/clusterpolicies"),
+    "Policy": Target("/apis/kyverno.io/v1/policies"),
+}
+ROLES = re.compile(rb"request\.(roles|clusterRoles)|request\[|\{\{ *request *[|}]")
+logger = logging.getLogger("pyvern.policies")
+
+
+def reads_roles(rule: Rule) -> bool:
+    """Could an expression of the rule read `request.roles` or `request.clusterRoles`?"""
+    return ROLES.search(orjson.dumps(rule.document)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored policy. `policy` is None when it never compiled; `error` says why the stored document does not."""
+
+    document: Object
+    policy: Policy | None
+    error: InvalidPolicy | None = None
+
+    @property
+    def path(self) -> str:
+        metadata = self.document["metadata"]
+        name, namespace = metadata["name"], metadata.get("namespace")
+        return f"/apis/kyverno.io/v1/namespaces/{namespace}/policies/{name}" if namespace else (
+            f"/apis/kyverno.io/v1/clusterpolicies/{name}"
+        )
+
+
+class Policies:
+    """Follows the policy kinds. `changed` is called after every swap with what changed."""
+
+    def __init__(self, changed: Callable[[Entry, Change], None]) -> None:
+        self._changed = changed
+        self._synced = {kind: asyncio.Event() for kind in TARGETS}
+        self.entries: dict[tuple[str, str, str], Entry] = {}
+        self.snapshot = PolicySet()
+        self.needs_roles = False
+
+    @property
+    def ready(self) -> bool:
+        """Have all kinds been listed once?"""
+        return all(synced.is_set() for synced in self._synced.values())
+
+    async def wait(self) -> None:
+        for synced in self._synced.values():
+            await synced.wait()
+
+    def find(self, name: str, namespace: str = "") -> Policy | None:
+        """A policy in force by its name."""
+        entry = self.entries.get(("Policy" if namespace else "ClusterPolicy", namespace, name))
+        return entry.policy if entry else None
+
+    async def run(self, client: Client) -> None:
+        """Watches until cancelled."""
+        await asyncio.gather(*(follow(client, target, self._handler(kind)) for kind, target in TARGETS.items()))
+
+    def _handler(self, kind: str) -> Callable[[Event], None]:
+        def handle(event: Event) -> None:
+            if isinstance(event, Listed):
+                self._listed(kind, event.objects)
+                self._synced[kind].set()
+            elif event.type == "DELETED":
+                self._remove([_key(kind, event.object)])
+            else:
+                self._put(kind, [event.object])
+
+        return handle
+
+    def _listed(self, kind: str, objects: Iterable[Object]) -> None:
+        found = {_key(kind, item): item for item in objects}
+        self._remove([key for key in self.entries if key[0] == kind and key not in found])
+        self._put(kind, found.values())
+
+    def _put(self, kind: str, documents: Iterable[Object]) -> None:
+        swapped = self.snapshot
+        changes: list[tuple[Entry, Change]] = []
+        for document in documents:
+            key = _key(kind, document)
+            before = self.entries.get(key)
+            if before is not None and _same(before.document, document):
+                if before.document["metadata"] != document["metadata"] or before.document.get("status") != document.get("status"):
+                    self.entries[key] = Entry(document, before.policy, before.error)
+                continue
+            entry = _compile(document, before)
+            self.entries[key] = entry
+            if entry.policy is not None and (before is None or entry.policy is not before.policy):
+                swapped = swapped.plus(entry.policy)
+            changes.append((entry, "create" if before is None else "update"))
+        self._swap(swapped, changes)
+
+    def _remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        swapped = self.snapshot
+        changes: list[tuple[Entry, Change]] = []
+        for key in keys:
+            entry = self.entries.pop(key, None)
+            if entry is None:
+                continue
+            if entry.policy is not None:
+                swapped = swapped.minus(entry.policy.identity)
+            changes.append((entry, "delete"))
+        self._swap(swapped, changes)
+
+    def _swap(self, swapped: PolicySet, changes: list[tuple[Entry, Change]]) -> None:
+        if not changes:
+            return
+        self.snapshot = swapped
+        self.needs_roles = any(
+            rule.match.needs_roles or reads_roles(rule)
+            for entry in self.entries.values()
+            if entry.policy is not None
+            for rule in entry.policy.rules
+        )
+        for entry, change in changes:
+            self._changed(entry, change)
+
+
+def _key(kind: str, document: Object) -> tuple[str, str, str]:
+    metadata = document["metadata"]
+    return kind, metadata.get("namespace") or "", metadata["name"]
+
+
+def _same(before: Object, after: Object) -> bool:
+    """Would both compile to the same policy? Status writes, our own among them, change nothing."""
+    one, two = before["metadata"], after["metadata"]
+    return (
+        one.get("uid") == two.get("uid")
+        and before.get("spec") == after.get("spec")
+        and (one.get("annotations") or {}) == (two.get("annotations") or {})
+        and (one.get("labels") or {}) == (two.get("labels") or {})
+    )
+
+
+def _compile(document: Object, before: Entry | None) -> Entry:
+    try:
+        return Entry(document, compile_policy(document))
+    except InvalidPolicy as error:
+        name = document["metadata"]["name"]
+        if before is not None and before.policy is not None:
+            logger.warning("policy %s does not compile, the version before stays in force: %s", name, error)
+            return Entry(document, before.policy, error)
+        logger.warning("policy %s does not compile and is not in force: %s", name, error)
+        return Entry(document, None, error)

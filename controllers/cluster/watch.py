@@ -1,0 +1,174 @@
+"""Following a collection: list, then watch, for ever.
+
+kopf's own watches are not used: `on.event` does not say where a list ends, so an object deleted while the connection was
+down would live on in memory (docs/decisions/0012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import aiohttp
+import orjson
+
+from controllers.cluster.client import ApiError, Client, Unreachable
+
+Object = dict[str, Any]
+PAGE = 500
+SERVER_TIMEOUT = 290
+"""Seconds after which the API server is asked to end a watch."""
+IDLE = 75.0
+"""Seconds without a byte after which a connection counts as dead; bookmarks come once a minute."""
+MAX_LINE = 64 * 1024 * 1024
+logger = logging.getLogger("pyvern.watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A collection to follow: `path` such as `/api/v1/namespaces`; `metadata`: only metadata is transferred."""
+
+    path: str
+    label_selector: str = ""
+    field_selector: str = ""
+    metadata: bool = False
+
+    def params(self) -> dict[str, str]:
+        named = {"labelSelector": self.label_selector, "fieldSelector": self.field_selector}
+        return {name: value for name, value in named.items() if value}
+
+    def accept(self, what: str) -> str:
+        return f"application/json;as={what};g=meta.k8s.io;v=v1" if self.metadata else "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The whole collection; whatever else was known of it is gone."""
+
+    objects: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One object was added, modified or deleted."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    object: Object
+
+
+Event = Listed | Changed
+
+
+async def follow(client: Client, target: Target, handle: Callable[[Event], Awaitable[None] | None]) -> None:
+    """Hands every change of `target` to `handle` until cancelled; errors of the API server are retried with back-off.
+
+    A watch that ends is resumed where it stopped; 410 starts over with a list. Every list is handed over whole, so that
+    the receiver drops what vanished meanwhile.
+    """
+    attempt = 0
+    version = ""
+    while True:
+        try:
+            if not version:
+                listed, version = await list_all(client, target)
+                await _hand(handle, Listed(listed))
+                del listed
+            async for version, event in _watch(client, target, version):
+                attempt = 0
+                if event is not None:
+                    await _hand(handle, event)
+            attempt = 0
+        except ApiError as error:
+            attempt += 1
+            if error.gone or error.status in (400, 404):
+                version = ""
+            if not error.gone:
+                _complain(target, error, attempt)
+        except Unreachable as error:
+            attempt += 1
+            _complain(target, error, attempt)
+        await asyncio.sleep(backoff(attempt))
+
+
+def backoff(attempt: int, *, ceiling: float = 10.0) -> float:
+    """Seconds to wait before try number `attempt` (0: nothing failed): exponential with full jitter."""
+    if attempt <= 0:
+        return random.uniform(0.0, 0.05)
+    return random.uniform(0.1, min(ceiling, 0.25 * 2.0 ** min(attempt, 10)))
+
+
+async def list_all(client: Client, target: Target) -> tuple[tuple[Object, ...], str]:
+    """All objects and the resourceVersion to watch from, page by page. Raises ApiError (410: the list took too long)."""
+    objects: list[Object] = []
+    token = ""
+    while True:
+        params = {**target.params(), "limit": str(PAGE), **({"continue": token} if token else {})}
+        data = await client.raw("GET", target.path, params=params, accept=target.accept("PartialObjectMetadataList"))
+        gc.disable()
+        try:
+            page = orjson.loads(data)
+        finally:
+            gc.enable()
+        kind = str(page.get("kind") or "").removesuffix("List")
+        for item in page.get("items") or ():
+            if not target.metadata:
+                item.setdefault("apiVersion", page.get("apiVersion"))
+                item.setdefault("kind", kind)
+            objects.append(item)
+        metadata = page.get("metadata") or {}
+        token = metadata.get("continue") or ""
+        if not token:
+            return tuple(objects), metadata.get("resourceVersion") or ""
+
+
+async def _watch(client: Client, target: Target, version: str) -> AsyncIterator[tuple[str, Changed | None]]:
+    params = {
+        **target.params(),
+        "watch": "1",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": version,
+        "timeoutSeconds": str(SERVER_TIMEOUT + random.randint(0, 30)),
+    }
+    async with client.stream(target.path, params=params, accept=target.accept("PartialObjectMetadata"), idle=IDLE) as body:
+        async for line in _lines(body):
+            event = orjson.loads(line)
+            kind, document = event["type"], event["object"]
+            if kind == "ERROR":
+                raise ApiError(int(document.get("code") or 500), str(document.get("reason")), str(document.get("message")))
+            seen = (document.get("metadata") or {}).get("resourceVersion") or ""
+            yield seen, None if kind == "BOOKMARK" else Changed(kind, document)
+
+
+async def _lines(body: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length up to MAX_LINE; aiohttp's own `readline` gives up at 128 KiB."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk, _ in body.iter_chunks():
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            parts.append(chunk[start:end])
+            yield b"".join(parts)
+            parts.clear()
+            size = 0
+            start = end + 1
+        if start < len(chunk):
+            parts.append(chunk[start:])
+            size += len(chunk) - start
+            if size > MAX_LINE:
+                raise Unreachable("a watch event is longer than 64 MiB")
+
+
+async def _hand(handle: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
+    waiting = handle(event)
+    if waiting is not None:
+        await waiting
+
+
+def _complain(target: Target, error: Exception, attempt: int) -> None:
+    level = logging.WARNING if attempt in (1, 5) or attempt % 20 == 0 else logging.DEBUG
+    logger.log(level, "watch of %s: %s (try %d)", target.path, error, attempt)
