@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+from controllers.admission import flags, webhooks
+
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("default", "local", "conformance")
 CONTROLLERS = ("admission", "background", "reports", "cleanup")
+FROM_THE_POD = {"KYVERNO_NAMESPACE", "KYVERNO_POD_NAME"}
 IMAGE_USER = 65534
 Document = dict[str, Any]
 
@@ -132,6 +135,16 @@ def test_the_pod_is_as_restricted_as_a_pod_can_be() -> None:
     assert f"USER {IMAGE_USER}:{IMAGE_USER}" in (ROOT / "Dockerfile").read_text()
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_program_knows_the_flags_and_variables_it_is_given(overlay: str) -> None:
+    (container,) = find("Deployment", "kyverno-admission-controller", overlay)["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "controllers.admission"]
+    flags.read(container["args"])
+    given = {variable["name"]: variable.get("value", variable["name"]) for variable in container["env"]}
+    plain = flags.Environment.read({name: value for name, value in given.items() if name not in FROM_THE_POD})
+    assert plain == flags.Environment(pod=plain.pod)
+
+
 def test_every_volume_is_mounted_and_every_mount_exists() -> None:
     spec = pod()["spec"]
     assert {mount["name"] for mount in spec["containers"][0]["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
@@ -180,6 +193,12 @@ def test_webhook_configurations_of_others_are_out_of_reach() -> None:
         if rule["apiGroups"] == ["admissionregistration.k8s.io"] and {"update", "patch", "delete"} & set(rule["verbs"]):
             assert rule["resourceNames"], name
             assert all(re.fullmatch(r"kyverno-[a-z-]+-webhook-cfg", configuration) for configuration in rule["resourceNames"])
+
+
+def test_the_admission_controller_may_write_exactly_its_own_webhook_configurations() -> None:
+    role = find("ClusterRole", "kyverno:admission-controller:webhook")
+    (named,) = [rule["resourceNames"] for rule in role["rules"] if "update" in rule["verbs"]]
+    assert {name for _, name in webhooks.OURS} <= set(named)
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)
