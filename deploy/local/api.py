@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import ssl
 import urllib.error
 import urllib.request
@@ -57,22 +55,3 @@ def _message(raw: bytes) -> str:
         return str(json.loads(raw)["message"])
     except (ValueError, KeyError, TypeError):
         return raw.decode(errors="replace")[:300]
-
-
-def write_kubeconfig(file: Path, *, url: str, ca: bytes, user: str, token: str) -> None:
-    """A kubeconfig with one context (JSON, which is YAML); readable by its owner only."""
-    name = f"{user}@pyvern-local"
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [
-            {"name": "pyvern-local", "cluster": {"server": url, "certificate-authority-data": base64.b64encode(ca).decode()}}
-        ],
-        "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": {"cluster": "pyvern-local", "user": user}}],
-        "current-context": name,
-    }
-    temporary = file.with_name(f".{file.name}.new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
-        json.dump(document, opened, indent=1)
-    temporary.replace(file)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.api import Api, write_kubeconfig
+from deploy.local.api import Api
 from deploy.local.certificates import write_keys
 from deploy.local.console import Blocked, Say, silent, step
-from deploy.local.processes import Processes, free_ports, host_address
+from deploy.local.kubectl import Kubectl, write_kubeconfig, write_secret
+from deploy.local.processes import SPARE_ADDRESS, Processes, free_ports, host_address
 
 ADMIN = "kubernetes-admin"  # conformance tests match on this name and on system:masters
 SERVICE_RANGE = "10.97.0.0/16"
 FIRST_SERVICE = "10.97.0.1"
-UNUSED_ADDRESS = "192.0.2.2"  # where the machine has no address but loopback; the API server insists on one
 FEATURES = {
     "feature-gates": "MutatingAdmissionPolicy=true",
     "runtime-config": "admissionregistration.k8s.io/v1beta1=true,admissionregistration.k8s.io/v1alpha1=true",
@@ -68,7 +67,8 @@ class ControlPlane:
     def start(self, *, service_accounts: bool = False, to: Say = silent) -> None:
         """Start the three processes and wait until they serve. Errors: Blocked, with nothing left running.
 
-        `service_accounts`: the ServiceAccount admission plugin; off by default, some conformance tests mean another thing with it.
+        `service_accounts`: the ServiceAccount admission plugin. It is off by default: some conformance tests change their
+        meaning with it.
         """
         try:
             self._start(service_accounts=service_accounts, to=to)
@@ -84,13 +84,10 @@ class ControlPlane:
         self.kubeconfig.unlink(missing_ok=True)
         return stopped
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, kubeconfig: Path | None = None, timeout: float = 120) -> str:
-        """What kubectl prints. Errors: subprocess.CalledProcessError with its stderr."""
-        command = [str(self.tools["kubectl"]), *arguments]
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig or self.kubeconfig)}
-        return subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, check=True, timeout=timeout
-        ).stdout
+    @property
+    def kubectl(self) -> Kubectl:
+        """kubectl with all rights."""
+        return Kubectl(self.tools["kubectl"], self.kubeconfig)
 
     def _start(self, *, service_accounts: bool, to: Say) -> None:
         shutil.rmtree(self.directory / "etcd", ignore_errors=True)
@@ -99,10 +96,12 @@ class ControlPlane:
         write_keys(keys, service_address=FIRST_SERVICE)
         client, peer, port = free_ports(3)
         token = secrets.token_urlsafe(32)
-        tokens = keys / "tokens.csv"
-        tokens.touch(mode=0o600)
-        tokens.write_text(f"{token},{ADMIN},{ADMIN},system:masters\n")
-        write_kubeconfig(self.kubeconfig, url=f"https://127.0.0.1:{port}", ca=self.ca.read_bytes(), user=ADMIN, token=token)
+        write_secret(keys / "tokens.csv", f"{token},{ADMIN},{ADMIN},system:masters\n")
+        server = {
+            "server": f"https://127.0.0.1:{port}",
+            "certificate-authority-data": base64.b64encode(self.ca.read_bytes()).decode(),
+        }
+        write_kubeconfig(self.kubeconfig, cluster=server, user=ADMIN, token=token)
         api = self.api
         with step("etcd", to=to):
             self._run("etcd", _etcd(self.directory / "etcd", client=client, peer=peer))
@@ -136,7 +135,7 @@ def _apiserver(keys: Path, *, etcd: int, port: int, service_accounts: bool) -> d
     return {
         "etcd-servers": f"http://127.0.0.1:{etcd}",
         "bind-address": "127.0.0.1",
-        "advertise-address": host_address() or UNUSED_ADDRESS,
+        "advertise-address": host_address() or SPARE_ADDRESS,  # loopback is refused
         "secure-port": str(port),
         "tls-cert-file": str(keys / "server.crt"),
         "tls-private-key-file": str(keys / "server.key"),

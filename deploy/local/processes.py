@@ -5,6 +5,7 @@ Below the directory of a cluster: `pids/NAME` (the pid), `commands/NAME` (the co
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -20,6 +21,7 @@ from deploy.local.console import Blocked
 
 TAIL_LINES = 15
 PORT_TAKEN = ("address already in use", "failed to create listener")
+SPARE_ADDRESS = "192.0.2.2"  # reserved for documentation; for a machine or network namespace with nothing but loopback
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,13 +39,15 @@ def free_ports(count: int, *, address: str = "127.0.0.1") -> list[int]:
 
 def host_address() -> str | None:
     """An IPv4 address of this machine that is not loopback, or None. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("192.0.2.1", 9))
         address = str(probe.getsockname()[0])
-    return None if address.startswith("127.") else address
+        if not address.startswith("127."):
+            return address
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind((SPARE_ADDRESS, 0))
+        return SPARE_ADDRESS
+    return None
 
 
 class Processes:
@@ -142,7 +146,8 @@ class Processes:
         for name in names:
             (self._pids / name).unlink(missing_ok=True)
             (self._commands / name).unlink(missing_ok=True)
-            self._children.pop(name, None)
+            if child := self._children.pop(name, None):
+                child.wait()
         return list(running)
 
 
