@@ -221,9 +221,7 @@ def _year_day(reader: _Reader, chunk: str) -> None:
     if chunk == "__2":
         blanks = len(reader.rest[:2]) - len(reader.rest[:2].lstrip(" "))
         reader.rest = reader.rest[blanks:]
-        reader.year_day = reader.bounded("day-of-year", reader.digits(chunk, 3 - blanks, 3 - blanks), 1, 366)
-    else:
-        reader.year_day = reader.bounded("day-of-year", reader.digits(chunk, 3, 3), 1, 366)
+    reader.year_day = reader.bounded("day-of-year", reader.digits(chunk, 1 if chunk == "__2" else 3, 3), 1, 366)
 
 
 def _hour(reader: _Reader, chunk: str) -> None:

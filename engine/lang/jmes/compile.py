@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from engine.lang.errors import ExpressionSyntaxError
+from engine.lang.jmes.functions import Closure
 from engine.lang.jmes.nodes import Build
 from engine.lang.jmes.paths import root_paths
-from engine.lang.jmes.root import Document, Root
+from engine.lang.jmes.root import Document
 from engine.lang.jmes.syntax import Ast, parse
-from engine.lang.jmes.values import printable
+from engine.lang.jmes.values import TYPE_NAMES, printable
 
 
 class Expression:
@@ -20,7 +21,7 @@ class Expression:
     raises passes.
     """
 
-    __slots__ = ("_needs_root", "_raw", "_run", "ast", "names", "paths", "text")
+    __slots__ = ("_run", "ast", "names", "paths", "text")
 
     def __init__(self, text: str, ast: Ast) -> None:
         self.text = text
@@ -28,16 +29,17 @@ class Expression:
         self.paths = root_paths(ast)
         self.names = frozenset(path[0] for path in self.paths)
         build = Build(text)
-        self._run = build.node(ast, rooted=True, lenient=False)
-        self._needs_root = build.needs_root
-        self._raw = build.raw
+        run = build.node(ast, rooted=True, lenient=False)
+        if build.needs_root:
+            # Time, randomness and host names are asked of the Root deep inside: such an expression is bound anew for each.
+            self._run: Closure = lambda root: printable(Build(text, root).node(ast, rooted=True, lenient=False)(root))
+        elif build.raw:
+            self._run = lambda root: printable(run(root))
+        else:
+            self._run = run
 
     def __call__(self, root: Any) -> Any:
-        if not isinstance(root, Root):
-            root = Document(root)
-        # Only time, randomness and host names need the Root deep inside: such an expression is bound anew for each Root.
-        run = Build(self.text, root).node(self.ast, rooted=True, lenient=False) if self._needs_root else self._run
-        return printable(run(root)) if self._raw else run(root)
+        return self._run(Document(root) if root.__class__ in TYPE_NAMES else root)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"

@@ -180,6 +180,10 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 def _comparator(build: Build, ast: Ast, rooted: bool, lenient: bool) -> Closure:
     left, right = (build.node(child, rooted=rooted, lenient=True) for child in ast["children"])
+    constants = [child["value"] for child in ast["children"] if child["type"] == "literal"]
+    if len(constants) == 1 and constants[0].__class__ is str and ast["value"] in ("eq", "ne"):
+        constant, found = constants[0], right if ast["children"][0]["type"] == "literal" else left
+        return (lambda value: found(value) == constant) if ast["value"] == "eq" else lambda value: found(value) != constant
     if ast["value"] == "eq":
         return lambda value: equal(left(value), right(value))
     if ast["value"] == "ne":
@@ -197,6 +201,8 @@ def _comparator(build: Build, ast: Ast, rooted: bool, lenient: bool) -> Closure:
 
 def _pipe(build: Build, ast: Ast, rooted: bool, lenient: bool) -> Closure:
     left, right = ast["children"]
+    if left["type"] == "current":
+        return build.node(right, rooted=rooted, lenient=True)
     return after(build.node(left, rooted=rooted, lenient=True), build.node(right, rooted=False, lenient=True))
 
 

@@ -35,7 +35,8 @@ class _Reader:
         if kind in ("current", "identity"):
             return base
         if kind in ("subexpression", "pipe"):
-            for child in children:
+            # A leading `@` is not evaluated: `@.name` and `@ | name` read one name.
+            for child in children[children[0]["type"] == "current" :]:
                 base = self._step(child, base)
             return base
         if kind in ("index", "slice"):
@@ -53,6 +54,8 @@ class _Reader:
     def _step(self, ast: Ast, base: Path | None) -> Path | None:
         """One step of a path. A step that looks at nothing below `base` (`request.object | 'x'`) still evaluates it."""
         path = self.follow(ast, base)
-        if base and path is None and not any(read[: len(base)] == base for read in self.read):
+        if path == ():
+            self.consume(path)
+        elif base and path is None and not any(read[: len(base)] == base for read in self.read):
             self.consume(base)
         return path

@@ -11,7 +11,7 @@ from typing import Any
 from engine.lang import go_json
 from engine.lang.errors import ExpressionError
 from engine.lang.jmes.functions.signature import Closure, function
-from engine.lang.jmes.values import NUMBERS, TYPE_NAMES, equal, printable, to_float, whole
+from engine.lang.jmes.values import NUMBERS, TYPE_NAMES, equal, to_float, whole
 
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:_[0-9]+)*\.?(?:[0-9]+(?:_[0-9]+)*)?|\.[0-9]+(?:_[0-9]+)*)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _HEX_FLOAT = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F_]+\.?[0-9a-fA-F_]*|\.[0-9a-fA-F_]+)[pP][+-]?[0-9]+", re.ASCII)
@@ -59,7 +59,7 @@ def to_string(value: Any) -> str:
     if value.__class__ is str:
         return str(value)
     try:
-        return go_json.dumps(printable(value))
+        return go_json.dumps(value)
     except go_json.UnsupportedNumber as error:
         raise ExpressionError(f"json: {error}") from None
 

@@ -34,7 +34,8 @@ def compile_regex(pattern: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return str(printable(text_of(value)))
+    text = text_of(value)
+    return text if text.isascii() else str(printable(text))
 
 
 def prepare_match(pattern: str) -> Callable[[Any], bool]:
