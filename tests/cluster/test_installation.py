@@ -13,7 +13,7 @@ import yaml
 from crds.source.files import kinds
 from deploy.local.api import Api, Refused
 from deploy.local.control_plane import ControlPlane
-from deploy.local.installation import ROOT, install
+from deploy.local.installation import ROOT
 
 pytestmark = pytest.mark.cluster
 CONFORMANCE = Path(os.environ.get("CONFORMANCE_DIR", ROOT.parent / "shared" / "conformance"))
@@ -23,7 +23,6 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
-    install(control_plane.kubectl)
     return control_plane.api
 
 
