@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from engine.clauses.kinds import parse_kind
@@ -36,7 +37,8 @@ _TEMPLATE = _Flavour("autogen-", ("spec", "template"))
 _CRON_JOB = _Flavour("autogen-cronjob-", ("spec", "jobTemplate", "spec", "template"))
 
 
-class Generated(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Generated:
     """A generated rule: `index` is the position of the written rule in spec.rules."""
 
     index: int

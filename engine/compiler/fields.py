@@ -352,13 +352,26 @@ spec = record(
 )
 
 
+_METADATA: dict[str, Check] = {
+    "name": text,
+    "namespace": text,
+    "uid": text,
+    "resourceVersion": text,
+    "labels": text_map,
+    "annotations": text_map,
+}
+
+
 def check_fields(document: Mapping[str, Any]) -> None:
     """Raises `InvalidPolicy` for the first unknown field, wrong type or unsupported value of a policy document."""
     for key in document:
         if key not in ("apiVersion", "kind", "metadata", "spec", "status"):
             raise InvalidPolicy(key, "unknown field")
-    if not isinstance(document.get("metadata"), dict):
-        raise InvalidPolicy("metadata", "Required value")
-    if document.get("spec") is None:
-        raise InvalidPolicy("spec", "Required value")
+    for key in ("metadata", "spec"):
+        if document.get(key) is None:
+            raise InvalidPolicy(key, "Required value")
+    mapping(document["metadata"], "metadata")
+    for key, check in _METADATA.items():
+        if document["metadata"].get(key) is not None:
+            check(document["metadata"][key], f"metadata.{key}")
     spec(document["spec"], "spec")
