@@ -142,7 +142,7 @@ def _guarded_map(
                 applied += 1
             elif bad.kind & SKIPS:
                 skips.append(bad)
-                final = final or direct
+                final = final or direct or bool(bad.kind & GLOBAL)
             elif not final:
                 return bad
         if skips and (final or not applied):
