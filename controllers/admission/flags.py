@@ -186,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
     """All flags. Booleans may stand alone: `--disableMetrics` is `--disableMetrics=true`."""
     made = argparse.ArgumentParser(prog="python -m controllers.admission", allow_abbrev=False, description=__doc__)
     for flag in FLAGS:
-        alone = {"nargs": "?", "const": True} if flag.parse is boolean else {}
+        alone: dict[str, Any] = {"nargs": "?", "const": True} if flag.parse is boolean else {}
         made.add_argument(f"--{flag.name}", type=flag.parse, default=flag.default, help=flag.help, metavar="", **alone)
     for name, parse in ACCEPTED.items():
         alone = {"nargs": "?", "const": True} if parse is boolean else {}

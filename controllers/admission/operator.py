@@ -10,7 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from controllers.admission.exclusions import compile_exclusions
+from controllers.admission.exclusions import Exclusions
 from controllers.admission.flags import Environment
 from controllers.admission.leader import Reconciler
 from controllers.admission.metrics_server import MetricsServer
@@ -56,6 +56,7 @@ class Admission:
         self._stop = asyncio.Event()
         self._failed: BaseException | None = None
         self._ready = False
+        self._ending = False
         self._material: Material | None = None
         self._owner: dict[str, Any] | None = None
         self._defaults = settings_module.default_settings(environment.namespace)
@@ -79,7 +80,7 @@ class Admission:
             world=World(self._client, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout),
             client=self._client,
             recorder=self.recorder,
-            snapshot=Snapshot(self._defaults, compile_exclusions(self._defaults), Discovery()),
+            snapshot=Snapshot(self._defaults, Exclusions(self._defaults), Discovery()),
             options=Options(
                 namespace=environment.namespace,
                 force_ignore=flags.forceFailurePolicyIgnore,
@@ -112,9 +113,7 @@ class Admission:
             settings.admission.server = self._serve
             started = asyncio.Event()
             operator = asyncio.create_task(
-                kopf.operator(
-                    registry=registry, settings=settings, clusterwide=True, ready_flag=started, stop_flag=self._stop
-                ),
+                kopf.operator(registry=registry, settings=settings, clusterwide=True, ready_flag=started, stop_flag=self._stop),
                 name="kopf",
             )
             waiting = asyncio.create_task(started.wait())
@@ -174,7 +173,9 @@ class Admission:
         yield kopf.WebhookClientConfig(url=f"https://127.0.0.1:{self.flags.webhookServerPort}")
         try:
             await self.server.wait()
-            logger.error("the webhook server ended by itself")
+            if not self._ending:
+                self._fail(RuntimeError("the webhook server ended by itself"))
+            await self._stop.wait()
         finally:
             self._ready = False
             await self.server.stop(patience=0)
@@ -192,16 +193,16 @@ class Admission:
     def _config_changed(self, event: Event) -> None:
         data = _data(event)
         last = self.reviewer.snapshot.settings
-        settings, faults = settings_module.read(data, last=last, defaults=self._defaults) if data is not None else (self._defaults, ())
+        settings, faults = (
+            settings_module.read(data, last=last, defaults=self._defaults) if data is not None else (self._defaults, ())
+        )
         for fault in faults:
             logger.error("ConfigMap %s: %s; the last good value stays", self.environment.config, fault)
         if settings == last:
             return
-        try:
-            excluded = compile_exclusions(settings)
-        except ValueError as error:
-            logger.error("ConfigMap %s: %s; the last good filters stay", self.environment.config, error)
-            excluded = self.reviewer.snapshot.excluded
+        excluded = Exclusions(settings)
+        for problem in excluded.problems:
+            logger.error("ConfigMap %s: data.%s; this entry is left out", self.environment.config, problem)
         self.reviewer.snapshot = self.reviewer.snapshot._replace(settings=settings, excluded=excluded)
         logger.info("ConfigMap %s: settings replaced", self.environment.config)
         self._want_bindings()
@@ -314,17 +315,20 @@ class Admission:
     # End
 
     def _signalled(self) -> None:
-        if self._stop.is_set() or not self._ready:
+        if self._ending or not self._ready:
             self._stop.set()
             return
         logger.info("asked to end: draining for %.0f s", self.flags.shutdownDrain)
         self._ready = False
+        self._ending = True
         self._spawn("shutdown", self._shut_down())
 
     async def _shut_down(self) -> None:
         """Readiness fails first; everybody who still comes is served for the drain time; then nobody is left behind."""
-        await asyncio.sleep(self.flags.shutdownDrain)
         await self._end(self._named("leadership"), self._named("heartbeat"))
+        drained = asyncio.create_task(asyncio.sleep(self.flags.shutdownDrain))
+        await self._leadership.release()
+        await drained
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._leave()
@@ -346,10 +350,9 @@ class Admission:
             logger.info("last replica: removing webhook configurations")
             await self.reconciler.remove_all()
             await self._heartbeat.delete()
-        await self._leadership.release()
 
     async def _going_down(self) -> bool:
-        """Is this more than a restart: Deployment gone, being deleted, or scaled to nothing?"""
+        """Is this more than a restart: Deployment gone, being deleted, scaled to nothing, or without a Pod that could follow?"""
         environment = self.environment
         path = f"/apis/apps/v1/namespaces/{environment.namespace}/deployments/{environment.deployment}"
         try:
@@ -358,8 +361,9 @@ class Admission:
             if error.not_found:
                 return True
             raise
-        gone = deployment["metadata"].get("deletionTimestamp") is not None
-        return gone or (deployment.get("spec") or {}).get("replicas") == 0
+        if deployment["metadata"].get("deletionTimestamp") is not None or not (deployment.get("spec") or {}).get("replicas"):
+            return True
+        return not (deployment.get("status") or {}).get("replicas")
 
     # Tasks
 
@@ -375,8 +379,13 @@ class Admission:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("%s failed", task.get_name(), exc_info=error)
-            self._failed = error
-            self._stop.set()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Ends the process; the kubelet starts it again. Half a controller would be worse than none."""
+        self._failed = error
+        self._ready = False
+        self._stop.set()
 
     def _named(self, name: str) -> asyncio.Task[None] | None:
         return next((task for task in self._tasks if task.get_name() == name), None)
@@ -396,5 +405,3 @@ def _data(event: Event) -> dict[str, str] | None:
     else:
         found = None if event.type == "DELETED" else event.object
     return None if found is None else found.get("data") or {}
-
-

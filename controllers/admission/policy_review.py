@@ -1,4 +1,4 @@
-"""Reviews of our own kinds: what the author of a policy, an exception or a global context entry is told (spec 3.4, 2.12, 2.14)."""
+"""Reviews of our own kinds: what authors of policies, exceptions and global context entries are told (spec 3.4, 2.12, 2.14)."""
 
 from __future__ import annotations
 

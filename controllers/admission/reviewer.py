@@ -134,7 +134,9 @@ class Reviewer:
         except review.UnknownResource as error:
             return 200, self._undecided(document, bucket, f"the kind of {error} is unknown")
         if self._options.dump:
-            logger.info("%s %s %s/%s: %s", request.operation, request.kind.kind, request.namespace, request.name, _shown(document))
+            logger.info(
+                "%s %s %s/%s: %s", request.operation, request.kind.kind, request.namespace, request.name, _shown(document)
+            )
         if self._options.protect_managed and self._protected(request):
             return 200, review.denied(request.uid, MANAGED)
         if request.kind.group in OWN_GROUPS or snapshot.excluded(request):
@@ -166,9 +168,7 @@ class Reviewer:
                 raise Unreachable("role bindings are not known yet")
             user = document["userInfo"]
             asker = review.Asker(*self._bindings.of(user.get("username") or "", user.get("groups") or (), namespace))
-        return review.request_of(
-            document, snapshot.discovery, asker=asker, namespace_labels=labels, now=time.time_ns()
-        )
+        return review.request_of(document, snapshot.discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
 
     async def _ask_labels(self, namespace: str) -> Mapping[str, str] | None:
         """Labels of a namespace that the watch has not shown yet: a Pod may follow its namespace within milliseconds."""

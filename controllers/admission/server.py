@@ -18,7 +18,7 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
-from granian.rsgi import ProtocolClosed, ProtocolError
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # its documented home
 from granian.server.embed import Server as Granian
 
 from controllers.cluster.certificates import Pair
@@ -85,14 +85,14 @@ class WebhookServer:
     def renew(self, pair: Pair) -> None:
         """New connections get the new certificate; those that are open stay until their requests are answered."""
         if self._files.write(pair) and self._granian is not None:
-            self._granian.reload()
+            self._granian.reload()  # type: ignore[no-untyped-call]
             logger.info("serving a new certificate")
 
     async def stop(self, *, patience: float) -> None:
         """Accepts nothing more and waits up to `patience` seconds for the requests in flight."""
-        if self._granian is None or self._task is None:
+        if self._granian is None or self._task is None or self._task.done():
             return
-        self._granian.stop()
+        self._granian.stop()  # type: ignore[no-untyped-call]
         try:
             await asyncio.wait_for(self._idle.wait(), patience)
         except TimeoutError:

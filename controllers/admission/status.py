@@ -17,7 +17,7 @@ def desired(entry: Entry, now: str) -> Object:
         condition = {"type": "Ready", "status": "True", "reason": "Succeeded", "message": "Ready"}
     else:
         condition = {"type": "Ready", "status": "False", "reason": "Failed", "message": f"Not Ready: {entry.error}"}
-    held = next((c for c in before.get("conditions") or () if c.get("type") == "Ready"), {})
+    held: Object = next((c for c in before.get("conditions") or () if c.get("type") == "Ready"), {})
     same = all(held.get(key) == value for key, value in condition.items())
     condition["lastTransitionTime"] = held.get("lastTransitionTime") or now if same else now
     policy = entry.policy

@@ -186,7 +186,7 @@ def differs(live: Object | None, target: Object) -> bool:
             return True
     if want.get("ownerReferences") and have.get("ownerReferences") != want["ownerReferences"]:
         return True
-    return (live.get("webhooks") or []) != target["webhooks"]
+    return bool((live.get("webhooks") or []) != target["webhooks"])
 
 
 def unserved(policy: Policy, discovery: Discovery) -> tuple[str, ...]:
@@ -195,9 +195,7 @@ def unserved(policy: Policy, discovery: Discovery) -> tuple[str, ...]:
     return tuple(selector.text for selector in selectors if selector.kind != "*" and not discovery.find(selector))
 
 
-def _resource_side(
-    side: Side, policies: list[Policy], settings: Settings, discovery: Discovery, wanted: Wanted
-) -> Object:
+def _resource_side(side: Side, policies: list[Policy], settings: Settings, discovery: Discovery, wanted: Wanted) -> Object:
     shared: dict[str, _Rules] = {}
     own: list[Object] = []
     for policy in policies:
@@ -264,7 +262,7 @@ class _Rules:
 
     def _subsumed(self, key: _Key, operations: set[str]) -> bool:
         if key.group == "*":
-            names = ("*/*",) if key.resource == "*" or "/" in key.resource else ()
+            names: tuple[str, ...] = ("*/*",)
         else:
             names = ("*/*",) if "/" in key.resource else ("*", "*/*")
         return any(operations <= self._operations.get(_Key("*", "*", name, "*"), set()) for name in names if name != key.resource)
@@ -296,9 +294,7 @@ def _whole(part: str) -> str:
 
 def _static(side: Side) -> list[Object]:
     operations = EVERY_OPERATION if side is VALIDATING else WRITES
-    return [
-        {"apiGroups": ["*"], "apiVersions": ["*"], "operations": sorted(operations), "resources": ["*/*"], "scope": "*"}
-    ]
+    return [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": sorted(operations), "resources": ["*/*"], "scope": "*"}]
 
 
 def _webhook(

@@ -138,9 +138,7 @@ def serves(leaf: Pair, ca_bundle: bytes, names: Names) -> bool:
 
 def pkcs8(key: PrivateKey) -> bytes:
     """PKCS#8 PEM, the only form the server's TLS library reads."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def pair_of(secret: Mapping[str, Any]) -> Pair | None:

@@ -6,7 +6,6 @@ orjson makes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -107,9 +106,7 @@ class Client:
         timeout: float = TIMEOUT,
     ) -> Json:
         """One request and its decoded answer. Raises `ApiError` and `Unreachable`."""
-        data = await self.raw(
-            method, path, params=params, body=body, content_type=content_type, accept=accept, timeout=timeout
-        )
+        data = await self.raw(method, path, params=params, body=body, content_type=content_type, accept=accept, timeout=timeout)
         return orjson.loads(data) if data else None
 
     async def raw(
@@ -168,7 +165,7 @@ class Client:
                         self.credentials.forget_token()
                     raise _api_error(response.status, await response.read())
                 yield response
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
 
 

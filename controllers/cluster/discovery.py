@@ -16,7 +16,7 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One served resource in one version; `subresource` is empty for the object itself. `preferred`: the group's first version."""
+    """One served resource in one version; `subresource` is empty for the object itself. `preferred`: it is the group's first."""
 
     group: str
     version: str
@@ -38,18 +38,19 @@ class Discovery:
     """An immutable snapshot of everything served."""
 
     resources: tuple[Resource, ...] = ()
-    _kinds: Mapping[tuple[str, str, str], GroupVersionKind] = field(default_factory=dict)
+    _kinds: Mapping[GroupVersionResource, GroupVersionKind] = field(default_factory=dict)
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> Discovery:
         """A snapshot of these resources."""
         ordered = tuple(resources)
-        kinds = {(r.group, r.version, r.plural): GroupVersionKind(r.group, r.version, r.kind) for r in ordered if not r.subresource}
+        whole = (r for r in ordered if not r.subresource)
+        kinds = {GroupVersionResource(r.group, r.version, r.plural): GroupVersionKind(r.group, r.version, r.kind) for r in whole}
         return cls(ordered, kinds)
 
     def kind_of(self, resource: GroupVersionResource) -> GroupVersionKind | None:
         """The kind of the object that `resource` holds: for pods/exec that of the Pod. None when it is not served."""
-        return self._kinds.get(tuple(resource))
+        return self._kinds.get(resource)
 
     def find(self, selector: KindSelector) -> tuple[Resource, ...]:
         """The resources that a policy's kind entry names; empty when nothing of the kind is served.
@@ -69,8 +70,10 @@ def _selects(selector: KindSelector, resource: Resource) -> bool:
             return False
     elif resource.subresource:
         return False
-    return _part(selector.group, resource.group) and _part(selector.version, resource.version) and _part(
-        selector.kind, resource.kind
+    return (
+        _part(selector.group, resource.group)
+        and _part(selector.version, resource.version)
+        and _part(selector.kind, resource.kind)
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controllers.cluster.client import FAILURES, ApiError, Client, Unreachable
+from controllers.cluster.client import FAILURES, ApiError, Client
 
 Utc = datetime.datetime
 logger = logging.getLogger("pyvern.lease")
@@ -42,9 +42,7 @@ class Leadership:
     Expiry is judged by this process's own observation of changes, never by comparing clocks of two machines.
     """
 
-    def __init__(
-        self, client: Client, *, namespace: str, name: str, identity: str, timing: Timing = Timing()
-    ) -> None:
+    def __init__(self, client: Client, *, namespace: str, name: str, identity: str, timing: Timing = Timing()) -> None:
         self._client = client
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._name = name
@@ -54,7 +52,7 @@ class Leadership:
         self._seen: tuple[str, float] = ("", 0.0)
         self.leading = False
 
-    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Competes until cancelled, then gives the Lease back."""
         task: asyncio.Task[None] | None = None
         renewed = 0.0
@@ -74,11 +72,12 @@ class Leadership:
                     else:
                         logger.info("lease %s: leading as %s", self._name, self._identity)
                     self.leading = True
-                    task = asyncio.ensure_future(lead())
+                    task = asyncio.create_task(lead(), name="leader")
                 elif not held and task is not None:
                     logger.warning("lease %s: no longer leading", self._name)
                     self.leading = False
-                    task = await _stop(task)
+                    await _stop(task)
+                    task = None
                 await asyncio.sleep(self._timing.retry)
         finally:
             self.leading = False
@@ -116,9 +115,7 @@ class Leadership:
             spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
         spec.update(holderIdentity=self._identity, renewTime=now, leaseDurationSeconds=int(self._timing.duration))
         try:
-            lease = await self._client.call(
-                "PUT", f"{self._collection}/{self._name}", body=lease, timeout=self._timing.retry * 2
-            )
+            lease = await self._client.call("PUT", f"{self._collection}/{self._name}", body=lease, timeout=self._timing.retry * 2)
         except ApiError as error:
             if error.conflict:
                 return False
@@ -196,7 +193,7 @@ class Heartbeat:
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
             await self._client.create(self._collection, lease)
 
-    async def _patch(self, annotations: dict[str, str | None]) -> dict[str, Any]:
+    async def _patch(self, annotations: Mapping[str, str | None]) -> dict[str, Any]:
         patch = {"metadata": {"annotations": annotations}}
         lease: dict[str, Any] = await self._client.merge(f"{self._collection}/kyverno-health", patch)
         return lease
@@ -214,6 +211,3 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("leader's work ended with an error", exc_info=error)
-
-
-__all__ = ["HEARTBEAT", "Heartbeat", "Leadership", "Timing", "Unreachable", "micro_time", "now_utc"]

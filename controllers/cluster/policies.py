@@ -44,8 +44,10 @@ class Entry:
     def path(self) -> str:
         metadata = self.document["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace")
-        return f"/apis/kyverno.io/v1/namespaces/{namespace}/policies/{name}" if namespace else (
-            f"/apis/kyverno.io/v1/clusterpolicies/{name}"
+        return (
+            f"/apis/kyverno.io/v1/namespaces/{namespace}/policies/{name}"
+            if namespace
+            else (f"/apis/kyverno.io/v1/clusterpolicies/{name}")
         )
 
 
@@ -119,7 +121,7 @@ class Policies:
             if entry is None:
                 continue
             if entry.policy is not None:
-                swapped = swapped.minus(entry.policy.identity)
+                swapped = swapped.minus(key)
             changes.append((entry, "delete"))
         self._swap(swapped, changes)
 

@@ -37,14 +37,14 @@ class WebhookDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The ConfigMap, read. `filters` is what the engine's filter compiler takes: the texts of the exclusion keys."""
+    """The ConfigMap, read. `resource_filters` and `exclude_*` stay texts: the engine compiles them (engine.clauses.filters)."""
 
     webhooks: WebhookDefaults = WebhookDefaults()
     resource_filters: str = ""
-    exclude_groups: tuple[str, ...] = ("system:nodes",)
-    exclude_usernames: tuple[str, ...] = ()
-    exclude_roles: tuple[str, ...] = ()
-    exclude_cluster_roles: tuple[str, ...] = ()
+    exclude_groups: str = "system:nodes"
+    exclude_usernames: str = ""
+    exclude_roles: str = ""
+    exclude_cluster_roles: str = ""
     generate_success_events: bool = False
     success_event_actions: frozenset[str] = frozenset()
     update_request_threshold: int = 1000
@@ -81,15 +81,15 @@ def read(data: Mapping[str, str], *, last: Settings, defaults: Settings) -> tupl
             continue
         try:
             values[name] = parse(key, data[key])
-        except InvalidSetting as fault:
-            faults.append(fault)
+        except InvalidSetting as invalid:
+            faults.append(invalid)
             values[name] = getattr(last, name)
     hooks: dict[str, Any] = {}
     for name, key, parse in WEBHOOK_FIELDS:
         try:
             hooks[name] = parse(key, data[key]) if data.get(key, "").strip() else getattr(defaults.webhooks, name)
-        except InvalidSetting as fault:
-            faults.append(fault)
+        except InvalidSetting as invalid:
+            faults.append(invalid)
             hooks[name] = getattr(last.webhooks, name)
     selectors, fault = _selectors(data.get("webhooks", ""), last.webhooks, defaults.webhooks)
     if fault is not None:
@@ -97,9 +97,7 @@ def read(data: Mapping[str, str], *, last: Settings, defaults: Settings) -> tupl
     return Settings(webhooks=WebhookDefaults(**hooks, **selectors), **values), tuple(faults)
 
 
-def _selectors(
-    text: str, last: WebhookDefaults, defaults: WebhookDefaults
-) -> tuple[dict[str, Json], InvalidSetting | None]:
+def _selectors(text: str, last: WebhookDefaults, defaults: WebhookDefaults) -> tuple[dict[str, Json], InvalidSetting | None]:
     if not text.strip():
         return {"namespace_selector": defaults.namespace_selector, "object_selector": defaults.object_selector}, None
     try:
@@ -186,17 +184,23 @@ def _actions(key: str, text: str) -> frozenset[str]:
     return frozenset(_words(key, text))
 
 
+def _filters(key: str, text: str) -> str:
+    if text.strip() and "[" not in text:
+        raise InvalidSetting(key, "no tuple such as [Pod,default,*] in it")
+    return text.strip()
+
+
 def _text(key: str, text: str) -> str:
     return text.strip()
 
 
 Parser = Callable[[str, str], Any]
 FIELDS: Sequence[tuple[str, str, Parser]] = (
-    ("resource_filters", "resourceFilters", _text),
-    ("exclude_groups", "excludeGroups", _words),
-    ("exclude_usernames", "excludeUsernames", _words),
-    ("exclude_roles", "excludeRoles", _words),
-    ("exclude_cluster_roles", "excludeClusterRoles", _words),
+    ("resource_filters", "resourceFilters", _filters),
+    ("exclude_groups", "excludeGroups", _text),
+    ("exclude_usernames", "excludeUsernames", _text),
+    ("exclude_roles", "excludeRoles", _text),
+    ("exclude_cluster_roles", "excludeClusterRoles", _text),
     ("generate_success_events", "generateSuccessEvents", _boolean),
     ("success_event_actions", "successEventActions", _actions),
     ("update_request_threshold", "updateRequestThreshold", _count),

@@ -78,7 +78,8 @@ async def follow(client: Client, target: Target, handle: Callable[[Event], Await
                 listed, version = await list_all(client, target)
                 await _hand(handle, Listed(listed))
                 del listed
-            async for version, event in _watch(client, target, version):
+            async for seen, event in _watch(client, target, version):
+                version = seen
                 attempt = 0
                 if event is not None:
                     await _hand(handle, event)
