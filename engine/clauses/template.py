@@ -23,6 +23,7 @@ VARIABLE = re.compile(r"(?<!\\)\{\{((?:\{[^{}]*\}|[^{}])*)\}\}")
 _ESCAPED = re.compile(r"\\(\{\{(?:\{[^{}]*\}|[^{}])*\}\})")
 _PLACEHOLDER = "\x00"
 _MAX_ROUNDS = 64
+_MAX_VARIABLES = 2000
 _MAX_TEXT = 2 * 1024 * 1024
 """Objects may hold variables of their own: bounds on what they can make of a text (maxContextSize, spec 2.10)."""
 
@@ -221,11 +222,15 @@ def _syntax(text: str, error: ExpressionSyntaxError) -> str:
 
 def _search(text: str, scope: Scope, at: str) -> Any:
     """Replaces the variables of a text whose expressions are only known now, until none is left."""
+    resolved = 0
     for _ in range(_MAX_ROUNDS):
         matches = list(VARIABLE.finditer(text))
         if not matches:
             return _unescape(text)
         first, shallow = _strip(matches[0][1])
+        resolved += len(matches)
+        if resolved > _MAX_VARIABLES:
+            raise VariableError(first, f"more than {_MAX_VARIABLES} variables in one text", at)
         if matches[0][0] == text:
             return _resolve(first, scope, at)
         parts: list[str] = []

@@ -26,6 +26,9 @@ CONTROLLERS: dict[str, str] = {
 """The controllers that get generated rules, and how the rules name them."""
 
 
+_ANY_VERSION = {name: name.replace("/v1/", "/*/") for name in CONTROLLERS.values() if name.count("/") == 2}
+
+
 class _Flavour(NamedTuple):
     """How one group of controllers holds its pods: `place` is where the pod template stands."""
 
@@ -81,6 +84,19 @@ def generated_rules(annotations: Mapping[str, str], rules: Sequence[Object]) -> 
             yield Generated(index, name, _rewritten(rule, _CRON_JOB, ["CronJob"]))
 
 
+def in_any_version(clause: Any) -> Any:
+    """A match or exclude clause of a generated rule as it is evaluated: its controllers in whatever version they come.
+
+    The rules name one version for the reader of status.autogen; Kyverno 1.16.3 matched the kind alone, and its CLI tests hold
+    a batch/v1beta1 CronJob.
+    """
+    if isinstance(clause, dict):
+        return {key: in_any_version(value) for key, value in clause.items()}
+    if isinstance(clause, list):
+        return [in_any_version(value) for value in clause]
+    return _ANY_VERSION.get(clause, clause) if isinstance(clause, str) else clause
+
+
 def _can_generate(rules: Sequence[Object]) -> bool:
     """A property of the whole policy: one rule that cannot be rewritten keeps all of them from it."""
     for rule in rules:
@@ -107,6 +123,8 @@ def _foreach_entries(entries: Any) -> Iterator[Object]:
 
 
 def _concerns_pods(rule: Object) -> bool:
+    if (rule.get("mutate") or {}).get("targets"):
+        return False  # the patch is for the targets, which have no template
     excluded = [kind for resources in _resources(rule.get("exclude")) for kind in resources.get("kinds") or []]
     matched = [kind for resources in _resources(rule.get("match")) for kind in resources.get("kinds") or []]
     return _has_pod(matched) and (not excluded or _has_pod(excluded))

@@ -11,7 +11,7 @@ from engine.clauses.match import compile_match
 from engine.clauses.request_variables import Extractor, bind_request, extracted_images
 from engine.clauses.template import Template, compile_template
 from engine.compiler.actions import compile_action
-from engine.compiler.autogen import generated_rules
+from engine.compiler.autogen import generated_rules, in_any_version
 from engine.compiler.fields import check_fields
 from engine.compiler.validation import check_policy, warnings_of
 from engine.errors import EvaluationError, InvalidPolicy
@@ -98,7 +98,10 @@ def _rule_count(rules: list[Object]) -> dict[str, int]:
 def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: str, *, origin: str = "") -> Rule:
     name = str(rule["name"])
     effect, kind, check = _compile_body(rule, name, path, identity.namespace)
-    match = compile_match(rule.get("match") or {}, rule.get("exclude"), path=path, policy_namespace=identity.namespace)
+    clauses = (rule.get("match") or {}, rule.get("exclude"))
+    if origin:
+        clauses = (in_any_version(clauses[0]), in_any_version(clauses[1]))
+    match = compile_match(*clauses, path=path, policy_namespace=identity.namespace)
     validate = rule.get("validate") or {}
     return Rule(
         policy=identity,
@@ -146,6 +149,7 @@ def _compiled(
 ) -> Check:
     compile_check = table.get(kind)
     if compile_check is None:
+        compile_template(body, path=path, at=f"/{kind}")  # its expressions are checked all the same
         return _unsupported(kind)
     if kind in WITH_CONTEXT:
         return compile_check(body, rule=rule, message=message, path=path, policy_namespace=namespace)

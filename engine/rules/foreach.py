@@ -20,6 +20,7 @@ from engine.scope import Scope
 Elements = Callable[[Scope], list[Any]]
 Compile = Callable[..., Check]
 
+_GO_TYPES = {str: "string", bool: "bool", int: "float64", float: "float64", list: "[]interface {}"}
 PASSED = Outcome(Status.PASS, "rule passed")
 
 
@@ -100,7 +101,10 @@ class _Entry:
     def _scope(self, scope: Scope, element: Any) -> Scope:
         is_map = isinstance(element, dict)
         if self.element_scope and not is_map:
-            raise EvaluationError("validation failure: cannot use elementScope=true foreach rules for elements that are not maps")
+            raise EvaluationError(
+                "failed to process foreach: cannot use elementScope=true foreach rules for elements that are not maps, "
+                f"expected type=map got type={_GO_TYPES[type(element)]}"
+            )
         within = is_map if self.element_scope is None else self.element_scope
         return SubjectScope(scope, element) if within else scope.child()
 

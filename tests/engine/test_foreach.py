@@ -54,7 +54,11 @@ def test_without_element_scope_the_whole_object_is_checked() -> None:
 
 
 def test_element_scope_wants_maps() -> None:
-    assert foreach({"list": "request.object.spec.words", "elementScope": True, "pattern": {"x": 1}})[0][1] == "error"
+    assert foreach({"list": "request.object.spec.words", "elementScope": True, "pattern": {"x": 1}})[0][1:] == (
+        "error",
+        "failed to process foreach: cannot use elementScope=true foreach rules for elements that are not maps, "
+        "expected type=map got type=string",
+    )
 
 
 @pytest.mark.parametrize(
