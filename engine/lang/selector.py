@@ -6,7 +6,7 @@ is expanded against the actual labels, and without a candidate it cannot match).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine.lang import go_json
@@ -57,7 +57,9 @@ def _everything(labels: Labels) -> bool:
 
 
 def _labels_of(document: Mapping[str, Any]) -> dict[str, str]:
-    labels = document.get("matchLabels") or {}
+    labels = document.get("matchLabels")
+    if labels is None:
+        return {}
     if not isinstance(labels, Mapping):
         raise InvalidSelector("matchLabels", "must be a map")
     for key, value in labels.items():
@@ -99,8 +101,10 @@ Expression = tuple[str, str, list[str]]
 
 def expressions(document: Mapping[str, Any]) -> Iterator[tuple[str, Expression]]:
     """The requirements of matchExpressions as (path, (key, operator, values)); raises `InvalidSelector` on a wrong shape."""
-    items = document.get("matchExpressions") or []
-    if not isinstance(items, Sequence) or isinstance(items, str):
+    items = document.get("matchExpressions")
+    if items is None:
+        return
+    if not isinstance(items, list):
         raise InvalidSelector("matchExpressions", "must be a list")
     for index, item in enumerate(items):
         path = f"matchExpressions[{index}]"
