@@ -6,92 +6,11 @@ that silently does less. One compact table serves both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from engine.compiler.shape import Check, anything, boolean, integer, list_of, map_of, mapping, nested, one_of, record, text
 from engine.errors import InvalidPolicy
-from engine.lang import go_json
-
-Check = Callable[[Any, str], None]
-"""Raises `InvalidPolicy` at the given path for a value of the wrong shape."""
-
-
-def anything(value: Any, path: str) -> None:
-    """Any JSON value."""
-
-
-def _typed(name: str, *types: type) -> Check:
-    def check(value: Any, path: str) -> None:
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            raise InvalidPolicy(path, f"must be {name}, got {_kind(value)}")
-
-    return check
-
-
-def _kind(value: Any) -> str:
-    return {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "a map"}[type(value)]
-
-
-text = _typed("a string", str)
-boolean = _typed("a boolean", bool)
-integer = _typed("an integer", int)
-mapping = _typed("a map", dict)
-
-
-def one_of(*values: str) -> Check:
-    supported = ", ".join(f'"{value}"' for value in values)
-
-    def check(value: Any, path: str) -> None:
-        text(value, path)
-        if value not in values:
-            raise InvalidPolicy(path, f"Unsupported value: {go_json.dumps(value)}: supported values: {supported}")
-
-    return check
-
-
-def list_of(member: Check) -> Check:
-    def check(value: Any, path: str) -> None:
-        if not isinstance(value, list):
-            raise InvalidPolicy(path, f"must be a list, got {_kind(value)}")
-        for index, item in enumerate(value):
-            if item is None:
-                raise InvalidPolicy(f"{path}[{index}]", "must not be null")
-            member(item, f"{path}[{index}]")
-
-    return check
-
-
-def map_of(member: Check) -> Check:
-    def check(value: Any, path: str) -> None:
-        mapping(value, path)
-        for key, item in value.items():
-            member(item, f"{path}.{key}")
-
-    return check
-
-
-def record(needed: tuple[str, ...] = (), /, **fields: Check) -> Check:
-    """A map with these fields only; a field that is null counts as absent."""
-    return lambda value, path: _check_record(value, path, needed, fields)
-
-
-def _check_record(value: Any, path: str, required: tuple[str, ...], fields: Mapping[str, Check]) -> None:
-    mapping(value, path)
-    for key, item in value.items():
-        check = fields.get(key)
-        if check is None:
-            raise InvalidPolicy(f"{path}.{key}", "unknown field")
-        if item is not None:
-            check(item, f"{path}.{key}")
-    for key in required:
-        if value.get(key) is None:
-            raise InvalidPolicy(f"{path}.{key}", "Required value")
-
-
-def _nested(get: Callable[[], Check]) -> Check:
-    """A check that is defined in terms of itself."""
-    return lambda value, path: get()(value, path)
-
 
 texts = list_of(text)
 text_map = map_of(text)
@@ -150,7 +69,7 @@ validate_foreach: Check = list_of(
         pattern=anything,
         anyPattern=anything,
         deny=record(conditions=anything),
-        foreach=_nested(lambda: validate_foreach),
+        foreach=nested(lambda: validate_foreach),
         **_foreach,
     )
 )
@@ -159,7 +78,7 @@ mutate_foreach: Check = list_of(
         order=one_of("Ascending", "Descending"),
         patchStrategicMerge=anything,
         patchesJson6902=text,
-        foreach=_nested(lambda: mutate_foreach),
+        foreach=nested(lambda: mutate_foreach),
         **_foreach,
     )
 )
@@ -172,7 +91,7 @@ attestors: Check = list_of(
         entries=list_of(
             record(
                 annotations=text_map,
-                attestor=_nested(lambda: attestor),
+                attestor=nested(lambda: attestor),
                 repository=text,
                 certificates=record(cert=text, certChain=text, ctlog=_ctlog, rekor=_rekor),
                 keyless=record(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.clauses.template import VARIABLE, variables_of
+from engine.clauses.variable import VARIABLE, variables_of
 from engine.errors import InvalidPolicy
 from engine.request import Object
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.clauses.conditions import compile_conditions
-from engine.clauses.template import Template, substitute
+from engine.clauses.template import Template
+from engine.clauses.variable import substitute
 from engine.errors import EvaluationError
 from engine.policy import Check
 from engine.result import Outcome, Status
