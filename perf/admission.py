@@ -30,7 +30,7 @@ from deploy.local.binaries import CONTROL_PLANE, LOAD, provide
 from deploy.local.console import say
 from deploy.local.control_plane import ControlPlane
 from deploy.local.installation import install, until
-from deploy.local.operators import ADMISSION, Operators
+from deploy.local.operators import Operators
 from deploy.local.processes import free_ports
 from perf.proc import Usage, machine, usage
 
@@ -156,7 +156,7 @@ def denies(bench: Bench) -> bool:
 def ours(bench: Bench, loads: list[str]) -> tuple[float, float]:
     """Measures the admission operator; returns its RSS in MB when idle, without and with the policies."""
     operators = Operators(bench.plane.kubectl, bench.plane.processes, directory=bench.directory)
-    running = operators.start(ADMISSION, to=say)
+    running = operators.start("admission", to=say)
     pid = bench.plane.processes.pid(running.name)
     assert pid is not None
     time.sleep(3)

@@ -31,8 +31,10 @@ def _tools(options: argparse.Namespace) -> int:
     if options.if_possible and (reason := can_provide(bundle)):
         say(f"no control plane, so tests that need one are skipped: {reason}")
         return OK
-    for name, path in provide(bundle).items():
-        say(f"  {name:<28} {path}")
+    found = provide(bundle)
+    if not options.if_possible:
+        for name, path in found.items():
+            say(f"  {name:<28} {path}")
     return OK
 
 
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     tools = commands.add_parser("tools", help="find or build the programs, and print where they are")
     tools.add_argument("bundle", nargs="?", choices=sorted(BUNDLES), default="control-plane")
-    tools.add_argument("--if-possible", action="store_true", help="without Go, say so and succeed")
+    tools.add_argument("--if-possible", action="store_true", help="print no paths; without Go, say so and succeed")
     tools.set_defaults(run=_tools)
     up = commands.add_parser("up", help="start control plane and operators, apply the manifests")
     up.add_argument("--kubeconfig", type=Path, help="use this cluster instead of a local control plane")
