@@ -7,9 +7,10 @@ import pytest
 from engine.clauses.filters import compile_exclusions, compile_filters
 from engine.request import GroupVersionKind, Request, User
 
-DEFAULTS = (
-    "[Event,*,*] [*/*,kube-system,*] [Node,*,*] [Node/?*,*,*]\n[Pod/binding,*,*] [ReplicaSet,*,*] [Secret,kyverno,kyverno-svc.*]"
-)
+DEFAULTS = """
+[Event,*,*] [*/*,kube-system,*] [Node,*,*] [Node/?*,*,*]
+[Pod/binding,*,*] [ReplicaSet,*,*] [Secret,kyverno,kyverno-svc.*]
+"""
 KINDS = {"Pod": "v1", "Event": "v1", "Node": "v1", "Secret": "v1", "ReplicaSet": "apps/v1", "Namespace": "v1"}
 
 
