@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from math import isinf
 from typing import Any, cast
 
 from engine.lang.duration import parse_duration
@@ -48,6 +49,23 @@ def compile_scalar(pattern: Any) -> Test:
     return _number_pattern(pattern)
 
 
+def parse_float(text: str) -> float | None:
+    """The number that `text` writes in decimal, or None."""
+    if _FLOAT.fullmatch(text) is None:
+        return None
+    number = float(text)
+    return None if isinf(number) else number
+
+
+def range_of(text: str) -> tuple[bool, str, str] | None:
+    """(inside, low, high) of a range `a-b` or `a!-b`; None for any other pattern."""
+    inside = _INSIDE.fullmatch(text)
+    if inside:
+        return True, inside[1], inside[2]
+    outside = _OUTSIDE.fullmatch(text)
+    return (False, outside[1], outside[2]) if outside else None
+
+
 def _is_zero(value: Any) -> bool:
     return value is None or (not isinstance(value, list | dict) and not value)
 
@@ -63,7 +81,7 @@ def _number_pattern(pattern: float) -> Test:
             return value == integer
         if kind is float:
             return bool(value == wanted)
-        return kind is str and _FLOAT.fullmatch(value) is not None and float(value) == wanted
+        return kind is str and parse_float(value) == wanted
 
     return number
 
@@ -87,13 +105,13 @@ def _condition(text: str) -> Test:
         for prefix in _PREFIXES:
             if text.startswith(prefix):
                 return _comparison(prefix, text[len(prefix) :].strip())
-        inside = _INSIDE.fullmatch(text)
-        if inside:
-            low, high = _condition(f">= {inside[1]}"), _condition(f"<= {inside[2]}")
-            return lambda value: low(value) and high(value)
-        outside = _OUTSIDE.fullmatch(text)
-        if outside:
-            below, above = _condition(f"< {outside[1]}"), _condition(f"> {outside[2]}")
+        span = range_of(text)
+        if span is not None:
+            inside, start, end = span
+            if inside:
+                low, high = _condition(f">= {start}"), _condition(f"<= {end}")
+                return lambda value: low(value) and high(value)
+            below, above = _condition(f"< {start}"), _condition(f"> {end}")
             return lambda value: below(value) or above(value)
     return _comparison("", text)
 
