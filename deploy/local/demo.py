@@ -1,0 +1,78 @@
+"""`make demo`: policies enforced by a real API server, shown with kubectl."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from deploy.local.console import Blocked, Say, say, step
+from deploy.local.installation import ROOT, until
+from deploy.local.kubectl import Kubectl, KubectlFailed
+from deploy.local.lifecycle import DIRECTORY, up
+
+POLICIES = Path("deploy/policies/pod-security/enforce")
+SAMPLES = Path("deploy/local/samples")
+READY_TIMEOUT = 60.0
+
+
+def demo(directory: Path = DIRECTORY, *, to: Say = say) -> None:
+    """Bring all up; show a refused Pod, an admitted one, a refused Deployment. Errors: Blocked when it turns out otherwise."""
+    started = time.monotonic()
+    plane = up(directory, to=to)
+    kubectl = plane.kubectl
+    with step("17 Pod Security policies", to=to):
+        kubectl("apply", "-k", str(ROOT / POLICIES))
+        kubectl("wait", "--for=condition=Ready", "cpol", "--all", f"--timeout={READY_TIMEOUT:.0f}s")
+        until(
+            lambda: _refused(kubectl, "privileged-pod.yaml") is not None, what="the policies are enforced", timeout=READY_TIMEOUT
+        )
+    to("\nThe policies of the Pod Security Standards, enforced:\n")
+    _show(kubectl, "get", "cpol", to=to)
+    to("A privileged Pod is refused, with the reasons:\n")
+    _show_refused(kubectl, "privileged-pod.yaml", to=to)
+    to("A Pod that obeys is admitted:\n")
+    _show(kubectl, "apply", "-f", str(SAMPLES / "compliant-pod.yaml"), to=to)
+    to("A Deployment whose Pods would be privileged is refused too; nobody wrote a rule for Deployments:\n")
+    _show_refused(kubectl, "privileged-deployment.yaml", to=to)
+    to(f"All of it took {time.monotonic() - started:.0f} s. Go on:")
+    to(f"    export KUBECONFIG={plane.kubeconfig} PATH={plane.tools['kubectl'].parent}:$PATH")
+    to("    kubectl get cpol                            # what is enforced")
+    to("    kubectl get events -A                       # PolicyViolation and others")
+    to(f"    ls {SAMPLES}   # change one, apply it, see what happens")
+    to(f"    tail -f {plane.processes.log('admission')}")
+    to("Stop with `make down`.")
+
+
+def _enforced(kubectl: Kubectl) -> bool:
+    return _refusal(kubectl, "privileged-pod.yaml", "--dry-run=server") is not None
+
+
+def _refusal(kubectl: Kubectl, sample: str, *flags: str) -> str | None:
+    """What kubectl says when the API server refuses the sample; None when it takes it."""
+    try:
+        kubectl("apply", "-f", str(ROOT / SAMPLES / sample), *flags)
+    except KubectlFailed as failed:
+        if "denied the request" in failed.message:
+            return failed.message
+        raise Blocked(f"{sample} was not judged", "see the log of admission", detail=failed.message) from failed
+    return None
+
+
+def _show_refused(kubectl: Kubectl, sample: str, *, to: Say) -> None:
+    to(f"    $ kubectl apply -f {SAMPLES / sample}")
+    answer = _refusal(kubectl, sample)
+    if answer is None:
+        raise Blocked(f"{sample} was admitted, but must not be", "see the log of admission")
+    to(_indented(answer))
+
+
+def _show(kubectl: Kubectl, *command: str, to: Say) -> None:
+    to(f"    $ kubectl {' '.join(command)}")
+    try:
+        to(_indented(kubectl(*(str(ROOT / part) if part.startswith("deploy/") else part for part in command))))
+    except KubectlFailed as failed:
+        raise Blocked(f"kubectl {' '.join(command)} failed", "see the log of admission", detail=failed.message) from failed
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.strip().splitlines())
