@@ -43,7 +43,7 @@ def compile_cluster_policy(document: Mapping[str, Any]) -> Policy:
     spec: Object = document["spec"]
     written: list[Object] = spec["rules"]
     generated = list(generated_rules(identity.annotations, written))
-    check_policy(document, generated)
+    check_policy(document)
     rules = [_compile_rule(rule, identity, spec, f"spec.rules[{index}]") for index, rule in enumerate(written)]
     rules += [_compile_rule(g.document, identity, spec, f"spec.rules[{g.index}]", origin=g.origin) for g in generated]
     return Policy(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.clauses.kinds import parse_kind
 from engine.clauses.match_validation import check_match
-from engine.compiler.autogen import Generated
 from engine.compiler.rule_bodies import check_generate, check_mutate, check_validate, check_verify_images
 from engine.compiler.variables import check_variables
 from engine.errors import InvalidPolicy
@@ -27,7 +26,7 @@ _DEPRECATED_OPERATORS = (
 )
 
 
-def check_policy(document: Mapping[str, Any], generated: Sequence[Generated]) -> None:
+def check_policy(document: Mapping[str, Any]) -> None:
     """Raises `InvalidPolicy` for the first fault; the document has the right shape already."""
     spec: Object = document["spec"]
     namespace = str(document["metadata"].get("namespace") or "default") if document["kind"] == "Policy" else ""

@@ -84,6 +84,7 @@ class _Entry:
     def __call__(self, scope: Scope) -> tuple[Outcome | None, int]:
         elements = self.elements(scope)
         checked = 0
+        error: Outcome | None = None
         for index, element in enumerate(elements):
             if element is None:
                 continue
@@ -94,9 +95,12 @@ class _Entry:
                 continue
             if outcome.status is Status.PASS:
                 checked += 1
-            elif outcome.status is not Status.ERROR or index == len(elements) - 1:
-                return Outcome(outcome.status, f"validation failure: {outcome.message}", outcome.properties), checked
-        return None, checked
+            else:
+                bad = Outcome(outcome.status, f"validation failure: {outcome.message}", outcome.properties)
+                if outcome.status is not Status.ERROR:
+                    return bad, checked
+                error = bad  # an element that fails says more than one that cannot be judged
+        return error, checked
 
     def _scope(self, scope: Scope, element: Any) -> Scope:
         is_map = isinstance(element, dict)

@@ -114,7 +114,7 @@ def test_the_first_failing_entry_decides() -> None:
     assert foreach(good, bad)[0][1] == "fail"
 
 
-def test_an_error_of_the_last_element_is_the_rules_error() -> None:
+def test_an_element_that_cannot_be_judged_is_the_rules_error() -> None:
     assert foreach({"list": "request.object.spec.items", "deny": denying("{{ element.nope }}", 1)}) == [
         (
             "r",
@@ -123,6 +123,11 @@ def test_an_error_of_the_last_element_is_the_rules_error() -> None:
             'failed to resolve element.nope at path : JMESPath query failed: Unknown key "nope" in path',
         )
     ]
+
+
+def test_an_element_that_fails_says_more_than_one_that_cannot_be_judged() -> None:
+    assert foreach({"list": '`[{}, {"v": 2}]`', "deny": denying("{{ element.v }}", 2)})[0][1] == "fail"
+    assert foreach({"list": '`[{}, {"v": 1}]`', "deny": denying("{{ element.v }}", 2)})[0][1] == "error"
 
 
 @pytest.mark.parametrize(
