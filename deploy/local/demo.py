@@ -23,9 +23,7 @@ def demo(directory: Path = DIRECTORY, *, to: Say = say) -> None:
     with step("17 Pod Security policies", to=to):
         kubectl("apply", "-k", str(ROOT / POLICIES))
         kubectl("wait", "--for=condition=Ready", "cpol", "--all", f"--timeout={READY_TIMEOUT:.0f}s")
-        until(
-            lambda: _refused(kubectl, "privileged-pod.yaml") is not None, what="the policies are enforced", timeout=READY_TIMEOUT
-        )
+        until(lambda: _enforced(kubectl), what="the policies are enforced", timeout=READY_TIMEOUT)
     to("\nThe policies of the Pod Security Standards, enforced:\n")
     _show(kubectl, "get", "cpol", to=to)
     to("A privileged Pod is refused, with the reasons:\n")
