@@ -82,7 +82,9 @@ def compile_match(
     what only the policy webhook refuses is `check_match`'s.
     """
     return CompiledMatch(
-        _clause(match, f"{path}.match"), _clause(exclude or {}, f"{path}.exclude", excluding=True), policy_namespace
+        _clause(match, f"{path}.match"),
+        _clause({} if exclude is None else exclude, f"{path}.exclude", excluding=True),
+        policy_namespace,
     )
 
 

@@ -63,7 +63,7 @@ def check_match(rule: Mapping[str, Any], path: str, *, namespaced: bool = False)
     path whose reason lists them in brackets. Call this before `compile_match`, which is content with less and has words of
     its own.
     """
-    match, exclude = rule.get("match") or {}, rule.get("exclude") or {}
+    match, exclude = (rule[key] if rule.get(key) is not None else {} for key in ("match", "exclude"))
     check_shape(match, f"{path}.match")
     check_shape(exclude, f"{path}.exclude")
     problems = [
@@ -194,7 +194,7 @@ def rule_text(rule: Mapping[str, Any]) -> str:
     """The rule as Kyverno's errors quote it: JSON in the order of its API type, with the defaults that it fills in."""
     shown = dict(rule)
     for key in ("match", "exclude"):
-        if key in shown:
+        if shown.get(key) is not None:
             shown[key] = {**shown[key], "resources": shown[key].get("resources") or {}}
     if isinstance(shown.get("validate"), Mapping):
         shown["validate"] = {"allowExistingViolations": True, **shown["validate"]}
@@ -211,23 +211,27 @@ def _struct(value: Mapping[str, Any], fields: Fields) -> str:
 
 
 def _field(value: Any, fields: Fields | None) -> str:
-    if fields is None:
-        return go_json.dumps(value)
-    if isinstance(value, list):
-        return f"[{','.join(_struct(item, fields) for item in value)}]"
-    return _struct(value, fields)
+    if fields is not None and isinstance(value, list):
+        return f"[{','.join(_field(item, fields) for item in value)}]"
+    if fields is not None and isinstance(value, Mapping):
+        return _struct(value, fields)
+    return go_json.dumps(value)
 
 
 def _given(value: Any) -> bool:
     return value not in (None, "", [], {})
 
 
-def _pruned(block: Mapping[str, Any]) -> dict[str, Any]:
-    """A block without its empty lists and strings, so that spelling an empty field out makes no difference.
+def _pruned(block: Mapping[str, Any], fields: Fields = BLOCK) -> dict[str, Any]:
+    """The known fields of a block without empty lists and strings, so that spelling an empty one out makes no difference.
 
-    Maps stay: an empty selector is a criterion.
+    An empty selector stays: it is a criterion.
     """
-    pruned = {key: value for key, value in block.items() if value not in (None, "", [])}
-    if "resources" in pruned:
-        pruned["resources"] = _pruned(pruned["resources"])
-    return {key: value for key, value in pruned.items() if value != {} or key in ("selector", "namespaceSelector")}
+    pruned = {}
+    for key in fields:
+        value = block.get(key)
+        if key == "resources" and value:
+            value = _pruned(value, RESOURCES)
+        if _given(value) or (value == {} and fields[key] is SELECTOR):
+            pruned[key] = value
+    return pruned
