@@ -1,12 +1,13 @@
 """Pyvern's engine: policies in, verdicts out. Pure: no sockets, files, environment, clock or event loop."""
 
+from engine.clauses.filters import compile_exclusions, compile_filters
 from engine.compiler import compile_policy
 from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
 from engine.evaluate import Response, scan, validate
 from engine.facts import NO_FACTS, Facts, Lookup
-from engine.policy import Effect, Policy, Rule
+from engine.policy import Effect, KindSelector, Policy, PolicyIdentity, Reach, Rule
 from engine.policyset import PolicySet
-from engine.request import GroupVersionKind, GroupVersionResource, Request, User, kind_of
+from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
 from engine.result import Outcome, Result, Status, Verdict
 
 __all__ = [
@@ -18,11 +19,15 @@ __all__ = [
     "GroupVersionKind",
     "GroupVersionResource",
     "InvalidPolicy",
+    "KindSelector",
     "Lookup",
     "LookupFailed",
+    "Object",
     "Outcome",
     "Policy",
+    "PolicyIdentity",
     "PolicySet",
+    "Reach",
     "Request",
     "Response",
     "Result",
@@ -31,6 +36,8 @@ __all__ = [
     "Unknown",
     "User",
     "Verdict",
+    "compile_exclusions",
+    "compile_filters",
     "compile_policy",
     "kind_of",
     "scan",

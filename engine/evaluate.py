@@ -6,9 +6,9 @@ A verb never stops at the first `Unknown`: it asks all independent rules, collec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import EngineError, Unknown
 from engine.facts import NO_FACTS, Facts, Lookup
@@ -26,8 +26,7 @@ VALIDATING = frozenset({Effect.VALIDATE})
 DECISIVE = frozenset({Status.PASS, Status.FAIL})
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """All results of one policy for one request, in rule order. Empty `results`: no rule applied."""
 
     policy: Policy
@@ -70,46 +69,42 @@ def evaluate(
     """The responses of all selected policies, in the set's order. Raises one `Unknown` for all missing data."""
     root = Scope(request, facts=facts)
     missing: set[Lookup] = set()
-    responses = []
+    responses: list[Response] = []
     for policy, rules in policies.select(request, effects):
         if among is not None and not among(policy):
             continue
         results: list[Result] = []
-        try:
-            for result in _results(rules, root, skip):
+        for rule in rules:
+            if skip is not None and skip(rule):
+                continue
+            try:
+                result = result_of(rule, root)
+            except Unknown as unknown:
+                missing |= unknown.lookups
+                continue
+            if result is not None:
                 results.append(result)
                 if policy.apply_one and result.status in DECISIVE:
                     break
-        except Unknown as unknown:
-            missing |= unknown.lookups
-            continue
         responses.append(Response(policy, tuple(results)))
     if missing:
         raise Unknown(missing)
     return tuple(responses)
 
 
-def _results(rules: tuple[Rule, ...], root: Scope, skip: Callable[[Rule], bool] | None) -> Iterator[Result]:
+def result_of(rule: Rule, root: Scope) -> Result | None:
+    """The rule's result for the request in `root`; None where it does not apply. Raises `Unknown`."""
     request = root.request
-    deleting = request.operation == "DELETE"
-    missing: set[Lookup] = set()
-    for rule in rules:
-        if (deleting and not rule.on_delete) or (skip is not None and skip(rule)) or not rule.match(request):
-            continue
-        try:
-            outcome = outcome_of(rule, root)
-            if outcome is None:
-                continue
-            enforced = rule.action(request) == "Enforce"
-            if outcome.status is Status.FAIL and enforced and _failed_before(rule, root):
-                outcome = Outcome(Status.SKIP, "skipping the rule evaluation as pre-existing violations are allowed")
-        except Unknown as unknown:
-            missing |= unknown.lookups
-            continue
-        if not missing:
-            yield Result(rule, outcome.status, outcome.message, outcome.properties, enforced, outcome.patched, outcome.generated)
-    if missing:
-        raise Unknown(missing)
+    if not rule.match(request) or (request.operation == "DELETE" and not rule.on_delete):
+        return None
+    outcome = outcome_of(rule, root)
+    if outcome is None:
+        return None
+    status, message, properties, patched, generated = outcome
+    enforced = rule.action(request) == "Enforce"
+    if status is Status.FAIL and enforced and _failed_before(rule, root):
+        status, message, properties = Status.SKIP, "skipping the rule evaluation as pre-existing violations are allowed", {}
+    return Result(rule, status, message, properties, enforced, patched, generated)
 
 
 def outcome_of(rule: Rule, root: Scope) -> Outcome | None:
@@ -135,11 +130,13 @@ def _failed_before(rule: Rule, root: Scope) -> bool:
 
 def blocks(response: Response) -> bool:
     """Does this policy's answer deny the request? An enforced failure does, and with failurePolicy Fail an error (spec 3.7)."""
-    if any(result.enforced and result.status is Status.FAIL for result in response.results):
-        return True
-    return response.policy.webhook.failure_policy == "Fail" and any(
-        result.enforced and result.status is Status.ERROR for result in response.results
-    )
+    for result in response.results:
+        if result.enforced:
+            if result.status is Status.FAIL:
+                return True
+            if result.status is Status.ERROR and response.policy.webhook.failure_policy == "Fail":
+                return True
+    return False
 
 
 def denial(request: Request, responses: list[Response]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,14 +32,13 @@ class Outcome(NamedTuple):
     generated: tuple[dict[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """One rule's answer for one object. `enforced`: the rule's effective action for this request is Enforce."""
 
     rule: Rule
     status: Status
     message: str
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = {}
     enforced: bool = False
     patched: dict[str, Any] | None = None
     generated: tuple[dict[str, Any], ...] = ()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from controllers.cluster.settings import Settings
-from engine.clauses.filters import compile_exclusions, compile_filters
-from engine.request import Request
+from engine import Request, compile_exclusions, compile_filters
 
 
 class Exclusions:

@@ -35,6 +35,8 @@ from controllers.cluster.settings import Settings
 from controllers.cluster.watch import Event, Listed, Target, backoff, follow
 
 CHECK_CERTIFICATES = 3600.0
+TRUST_FIRST = 2.0
+"""Seconds between new trust in the webhook configurations and a new certificate on the server."""
 REDISCOVER = (0.3, 1.5, 5.0)
 """Seconds after a change of a CRD at which kinds are discovered again: the API server takes a while to serve them."""
 CRDS = Target("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", metadata=True)
@@ -55,6 +57,7 @@ class Admission:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._failed: BaseException | None = None
+        self._certificates = asyncio.Lock()
         self._ready = False
         self._ending = False
         self._material: Material | None = None
@@ -217,8 +220,8 @@ class Admission:
         if exposure != self.metrics.exposure:
             self.metrics.expose(exposure)
 
-    async def _secret_changed(self, _: Event) -> None:
-        await self._refresh_certificates(renew=False)
+    def _secret_changed(self, _: Event) -> None:
+        self._spawn("certificate", self._refresh_certificates(renew=False))
 
     def _crds_changed(self, event: Event) -> None:
         if isinstance(event, Listed):
@@ -252,12 +255,17 @@ class Admission:
             await self._refresh_certificates(renew=not self.flags.disableCertManagerController and self._leadership.leading)
 
     async def _refresh_certificates(self, *, renew: bool) -> None:
-        material = await self._ensure_certificates(renew=renew)
+        async with self._certificates:
+            material = await self._ensure_certificates(renew=renew)
+            if material == self._material:
+                return
+            self._material = material
+            self.reconciler.nudge()
+        # INVARIANT (trust first): the API server must know the new authority before it meets a certificate signed by it; the
+        # certificate served meanwhile is trusted through the bundle, which keeps the old authority.
+        await asyncio.sleep(TRUST_FIRST)
         if material == self._material:
-            return
-        self._material = material
-        self.server.renew(material.leaf)
-        self.reconciler.nudge()
+            self.server.renew(material.leaf)
 
     async def _ensure_certificates(self, *, renew: bool) -> Material:
         attempt = 0
@@ -319,6 +327,7 @@ class Admission:
             self._stop.set()
             return
         logger.info("asked to end: draining for %.0f s", self.flags.shutdownDrain)
+        self._certificates = asyncio.Lock()
         self._ready = False
         self._ending = True
         self._spawn("shutdown", self._shut_down())

@@ -8,9 +8,7 @@ from typing import Any
 from controllers.admission import review, webhooks
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
-from engine import compile_policy
-from engine.errors import InvalidPolicy
-from engine.policy import Policy
+from engine import InvalidPolicy, Policy, compile_policy
 
 Object = dict[str, Any]
 DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"

@@ -11,9 +11,7 @@ from controllers.cluster import events
 from controllers.cluster.events import Events
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.settings import Settings
-from engine.policy import Effect, Policy, Rule
-from engine.request import Request
-from engine.result import Result, Verdict
+from engine import Effect, Policy, Request, Result, Rule, Verdict
 
 BATCH = 50
 RULE_TYPES = {

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from controllers.cluster.discovery import Discovery
-from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User
-from engine.result import Verdict
+from engine import GroupVersionKind, GroupVersionResource, Object, Request, User, Verdict
 
 API_VERSION = "admission.k8s.io/v1"
 

@@ -19,10 +19,7 @@ from controllers.cluster.facts import settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from engine import NO_FACTS, Facts, LookupFailed, PolicySet, Unknown, mutate, validate
-from engine.policy import Policy
-from engine.request import Object, Request
-from engine.result import Verdict
+from engine import NO_FACTS, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, validate
 
 Reply = tuple[int, bytes]
 Verb = Callable[..., Verdict]
@@ -212,6 +209,18 @@ class Reviewer:
         )
 
 
+def unsupported(policies: PolicySet, request: Request, facts: Facts, *, among: Callable[[Policy], bool] | None = None) -> Verdict:
+    """Mutate and verifyImages rules, which this version does not evaluate: as rules that err, so that failurePolicy decides."""
+    skipped = [
+        policy
+        for policy, rules in policies.select(request, frozenset({Effect.MUTATE, Effect.VERIFY_IMAGES}))
+        if policy.admission and (among is None or among(policy)) and any(rule.match(request) for rule in rules)
+    ]
+    texts = tuple(f"policy {policy.identity.key}: mutate and verifyImages rules are not supported yet" for policy in skipped)
+    blocking = any(policy.webhook.failure_policy == "Fail" for policy in skipped)
+    return Verdict(allowed=not blocking, message="; ".join(texts), warnings=texts)
+
+
 class _Verb(NamedTuple):
     verb: Verb
     webhook: str
@@ -219,7 +228,7 @@ class _Verb(NamedTuple):
 
 VERBS: Mapping[str, _Verb] = {
     "validate": _Verb(validate, "ValidatingWebhookConfiguration"),
-    "mutate": _Verb(mutate, "MutatingWebhookConfiguration"),
+    "mutate": _Verb(unsupported, "MutatingWebhookConfiguration"),
 }
 PROBES = {"/health/liveness": "live", "/health/readiness": "ready"}
 BUCKETS = {"": Bucket(), "fail": Bucket("Fail"), "ignore": Bucket("Ignore")}

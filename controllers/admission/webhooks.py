@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.settings import Settings
-from engine.lang.wildcard import has_wildcard
-from engine.policy import Effect, Policy, Reach, Rule
+from engine import Effect, Policy, Reach, Rule
 
 Object = dict[str, Any]
 MANAGED_BY = {"webhook.kyverno.io/managed-by": "kyverno"}
@@ -289,7 +288,7 @@ def _resources(reach: Reach, discovery: Discovery, *, namespaced: bool) -> Itera
 
 def _whole(part: str) -> str:
     """Webhook rules know only whole wildcards: a partial one is widened, the policy itself stays exact."""
-    return "*" if has_wildcard(part) else part
+    return "*" if "*" in part or "?" in part else part
 
 
 def _static(side: Side) -> list[Object]:

@@ -174,6 +174,7 @@ class Store:
         self._client = client
         self._names = names
         self._clock = clock
+        self._trusted = b""
 
     async def ensure(self, *, renew: bool) -> Material:
         """The certificate to serve; makes what is missing or broken, and with `renew` replaces what is due.
@@ -182,11 +183,14 @@ class Store:
         """
         for attempt in range(8):
             try:
-                return await self._once(renew)
+                material = await self._once(renew)
             except ApiError as error:
                 if not error.conflict or attempt == 7:
                     raise
                 logger.info("another replica wrote the certificates first; reading them again")
+            else:
+                self._trusted = material.ca_bundle
+                return material
         raise AssertionError("unreachable")
 
     async def _once(self, renew: bool) -> Material:
@@ -196,7 +200,7 @@ class Store:
         ca = pair_of(stored) if stored else None
         if ca is None or (stored is not None and managed(stored) and _replace_ca(ca, now, renew)):
             self._may_write(stored, names.ca_secret)
-            previous = ca.certificate if ca else b""
+            previous = ca.certificate if ca else self._trusted
             fresh = new_ca(names, now)
             ca = Pair(bundle(fresh.certificate, previous, now), fresh.key)
             await self._write(names.ca_secret, stored, ca)

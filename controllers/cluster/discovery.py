@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from controllers.cluster.client import Client
-from engine.lang.wildcard import has_wildcard, matches
-from engine.policy import KindSelector
-from engine.request import GroupVersionKind, GroupVersionResource
+from engine import GroupVersionKind, GroupVersionResource, KindSelector
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -66,7 +65,7 @@ class Discovery:
 
 def _selects(selector: KindSelector, resource: Resource) -> bool:
     if selector.subresource:
-        if not resource.subresource or not matches(selector.subresource, resource.subresource):
+        if not resource.subresource or not fnmatchcase(resource.subresource, selector.subresource):
             return False
     elif resource.subresource:
         return False
@@ -80,7 +79,7 @@ def _selects(selector: KindSelector, resource: Resource) -> bool:
 def _part(pattern: str, value: str) -> bool:
     if pattern == "*":
         return True
-    return matches(pattern, value) if has_wildcard(pattern) else pattern == value
+    return fnmatchcase(value, pattern)
 
 
 async def discover(client: Client) -> Discovery:

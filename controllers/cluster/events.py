@@ -14,9 +14,7 @@ from typing import Any, Literal
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.lease import micro_time, now_utc
 from controllers.cluster.settings import Settings
-from engine.policy import Effect, PolicyIdentity
-from engine.request import Request
-from engine.result import Result, Status
+from engine import Effect, PolicyIdentity, Request, Result, Status
 
 MAX_NOTE = 1024
 Object = dict[str, Any]

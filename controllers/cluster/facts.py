@@ -11,8 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from controllers.cluster.client import ApiError, Client, Unreachable
-from engine.errors import LookupFailed, Unknown
-from engine.facts import NO_FACTS, Facts, Lookup
+from engine import NO_FACTS, Facts, Lookup, LookupFailed, Unknown
 
 Answer = TypeVar("Answer")
 MAX_ROUNDS = 20

@@ -13,9 +13,7 @@ import orjson
 
 from controllers.cluster.client import Client
 from controllers.cluster.watch import Event, Listed, Target, follow
-from engine import PolicySet, compile_policy
-from engine.errors import InvalidPolicy
-from engine.policy import Policy, Rule
+from engine import InvalidPolicy, Policy, PolicySet, Rule, compile_policy
 
 Object = dict[str, Any]
 Change = Literal["create", "update", "delete"]

@@ -54,29 +54,33 @@ class _Condition:
 class Conditions:
     """Conditions, compiled. Called with a scope they give (met, message).
 
-    `any` stops at the first condition that holds, `all` at the first that does not. The message joins, with `; `, the messages
-    of the conditions that decided, as written: their variables are not replaced. Raises `EvaluationError` where a key or a
-    value cannot be had. `templates` are all keys and values.
+    `any` stops at the first condition that holds, `all` at the first that does not. The message joins the messages of the
+    conditions that decided, as written: their variables are not replaced. Raises `EvaluationError` where a key or a value
+    cannot be had. `templates` are all keys and values.
     """
 
-    __slots__ = ("_all", "_any")
+    __slots__ = ("_all", "_any", "_separator")
 
-    def __init__(self, any_of: tuple[_Condition, ...] | None, all_of: tuple[_Condition, ...]) -> None:
+    def __init__(
+        self, any_of: tuple[_Condition, ...] | None, all_of: tuple[_Condition, ...], *, separator: str = "; "
+    ) -> None:
         self._any = any_of
         self._all = all_of
+        self._separator = separator
 
     @property
     def templates(self) -> tuple[Template, ...]:
         return tuple(template for condition in (*(self._any or ()), *self._all) for template in (condition.key, condition.value))
 
     def __call__(self, scope: Scope) -> tuple[bool, str]:
-        met, messages = True, []
+        met = True
+        messages: list[str] = []
         if self._any is not None:
             met, messages = _any_holds(self._any, scope)
         every, more = _all_hold(self._all, scope)
         if met is every:
-            return met, "; ".join([*messages, *more])
-        return False, "; ".join(messages if every else more)
+            return met, self._separator.join([*messages, *more])
+        return False, self._separator.join(messages if every else more)
 
 
 def _any_holds(conditions: tuple[_Condition, ...], scope: Scope) -> tuple[bool, list[str]]:
@@ -106,7 +110,8 @@ def compile_conditions(document: Any, *, path: str) -> Conditions:
     a key or a value that is missing or null.
     """
     if isinstance(document, list):
-        return Conditions(None, tuple(_compiled(document, path)))
+        # oracle conditions.json: the old form joins its messages without a blank
+        return Conditions(None, tuple(_compiled(document, path)), separator=";")
     if not isinstance(document, dict):
         raise InvalidPolicy(path, "conditions must be a map with any or all, or a list")
     any_of = document.get("any")

@@ -53,8 +53,8 @@ def _equal_text(key: str, value: Any) -> bool | None:
         return durations[0] == durations[1]
     if not isinstance(value, str):
         return False
-    if key == value:
-        return True
+    if key == value or not value:
+        return key == value
     quantity = parse_quantity(key)
     if quantity is None:
         return matches(value, key)

@@ -114,6 +114,8 @@ def _legacy(negated: bool) -> Callable[[Any], Test]:
         def test(key: Any) -> bool:
             if key is None or isinstance(key, dict):
                 return False
+            if isinstance(key, list) and key == [value] and isinstance(value, str):
+                return True  # for NotIn too (oracle conditions.json)
             found = _subset(key, value) if isinstance(key, list) else _member(plain(key), value)
             return found is not None and found is not negated
 
@@ -145,8 +147,6 @@ def _subset(keys: list[Any], value: Any) -> bool | None:
         return {*keys} <= {plain(member) for member in value}
     if not isinstance(value, str):
         return None
-    if keys == [value]:
-        return True
     try:
         members = text_list(value)
     except OperatorError:

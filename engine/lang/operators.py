@@ -80,7 +80,7 @@ def _number_pattern(pattern: float) -> Test:
         if kind is int:
             return value == integer
         if kind is float:
-            return bool(value == wanted)
+            return cast(float, value) == wanted
         return kind is str and parse_float(value) == wanted
 
     return number

@@ -160,3 +160,13 @@ def test_secrets_carry_the_label_of_ownership(clock: Clock) -> None:
     asyncio.run(Store(secrets, NAMES, clock).ensure(renew=False))
     assert {tuple(s["metadata"]["labels"].items()) for s in secrets.stored.values()} == {tuple(MANAGED_BY.items())}
     assert pair_of(secrets.stored["pair"]) is not None
+
+
+def test_the_old_authority_stays_trusted_after_its_secret_is_deleted(clock: Clock) -> None:
+    secrets = Secrets()
+    store = Store(secrets, NAMES, clock)
+    before = asyncio.run(store.ensure(renew=False))
+    secrets.stored.clear()
+    after = asyncio.run(store.ensure(renew=False))
+    assert serves(before.leaf, after.ca_bundle, NAMES)
+    assert serves(after.leaf, after.ca_bundle, NAMES)
