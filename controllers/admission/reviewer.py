@@ -19,7 +19,7 @@ from controllers.cluster.facts import settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from engine import NO_FACTS, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, validate
+from engine import NO_FACTS, Effect, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, validate
 
 Reply = tuple[int, bytes]
 Verb = Callable[..., Verdict]

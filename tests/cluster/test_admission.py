@@ -36,7 +36,9 @@ RESOURCE_HOOKS = f"{HOOKS}/kyverno-resource-validating-webhook-cfg"
 TEAM = "label 'team' is required"
 
 
-def policy(name: str, *, kind: str = "Pod", action: str = "Enforce", rules: list[Document] | None = None, **spec: Any) -> Document:
+def policy(
+    name: str, *, kind: str = "Pod", action: str = "Enforce", rules: list[Document] | None = None, **spec: Any
+) -> Document:
     rule = {
         "name": "check-team",
         "match": {"any": [{"resources": {"kinds": [kind]}}]},
