@@ -25,13 +25,16 @@ class _Condition:
         name = document.get("operator")
         if not name:
             raise InvalidPolicy(path, _MISSING)
-        if name not in OPERATORS:
+        if not isinstance(name, str) or name not in OPERATORS:
             names = " ".join(f'"{operator}"' for operator in OPERATORS)
             raise InvalidPolicy(path, f"entered value of `operator` is invalid. valid values: [{names}]")
         self.prepare = OPERATORS[name]
         self.key = compile_template(document["key"], path=f"{path}.key")
         self.value = compile_template(document["value"], path=f"{path}.value")
-        self.message: str = document.get("message") or ""
+        message = document.get("message") or ""
+        if not isinstance(message, str):
+            raise InvalidPolicy(f"{path}.message", "must be a string")
+        self.message = message
         self.test: Test | None = self.prepare(self.value.value) if self.value.constant else None
 
     def __call__(self, scope: Scope) -> bool:
@@ -61,9 +64,7 @@ class Conditions:
 
     __slots__ = ("_all", "_any", "_separator")
 
-    def __init__(
-        self, any_of: tuple[_Condition, ...] | None, all_of: tuple[_Condition, ...], *, separator: str = "; "
-    ) -> None:
+    def __init__(self, any_of: tuple[_Condition, ...] | None, all_of: tuple[_Condition, ...], *, separator: str = "; ") -> None:
         self._any = any_of
         self._all = all_of
         self._separator = separator

@@ -67,7 +67,7 @@ def range_of(text: str) -> tuple[bool, str, str] | None:
 
 
 def _is_zero(value: Any) -> bool:
-    return value is None or (not isinstance(value, list | dict) and not value)
+    return value is None or value == "" or (isinstance(value, int | float) and value == 0)
 
 
 def _number_pattern(pattern: float) -> Test:
