@@ -15,15 +15,26 @@ NAMESPACE = "kyverno"
 TIMEOUT = 60.0
 
 
-def install(kubectl: Kubectl, *, overlay: Path = OVERLAY, to: Say = silent) -> None:
-    """Apply `overlay` and wait until its CRDs are served and its aggregated ClusterRoles are filled. Errors: Blocked."""
+def render(kubectl: Kubectl, overlay: Path) -> str:
+    """The manifests of `overlay` as YAML; needs no cluster. Errors: Blocked."""
+    try:
+        return kubectl("kustomize", str(overlay))
+    except KubectlFailed as failed:
+        raise Blocked("the manifests cannot be rendered", f"see {overlay}", detail=failed.message) from failed
+
+
+def install(kubectl: Kubectl, *, manifests: str = "", to: Say = silent) -> None:
+    """Apply `manifests` (default: deploy/overlays/local) and wait until CRDs are served and aggregated ClusterRoles are filled.
+
+    Errors: Blocked.
+    """
     with step("manifests", to=to):
         try:
-            kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
+            kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests or render(kubectl, OVERLAY))
             kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={TIMEOUT:.0f}s")
             until(lambda: not _empty_roles(kubectl), what="the aggregated ClusterRoles have rules", timeout=TIMEOUT)
         except KubectlFailed as failed:
-            raise Blocked("the manifests cannot be applied", f"see {overlay}", detail=failed.message) from failed
+            raise Blocked("the manifests cannot be applied", "kubectl says why", detail=failed.message) from failed
 
 
 def until(done: Callable[[], bool], *, what: str, timeout: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.binaries import provide
 from deploy.local.console import Blocked, Say, say
 from deploy.local.control_plane import PLANE, ControlPlane
-from deploy.local.installation import NAMESPACE, OVERLAY, ROOT, install
+from deploy.local.installation import NAMESPACE, OVERLAY, ROOT, install, render
 from deploy.local.kubectl import CLUSTER_NAME, Kubectl, KubectlFailed, write_secret
 from deploy.local.operators import Operators, service_host
 from deploy.local.processes import Processes
@@ -48,13 +49,15 @@ def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, to: Say = say) -> C
     plane = ControlPlane(directory, tools=provide(to=to))
     if wish.kubeconfig is not None:
         return _adopt(plane, wish.kubeconfig, wish, to=to)
-    if plane.running:
-        to("the control plane is running; the operators start anew")
-    else:
-        down(directory, to=to)  # what a crash may have left
-        to(f"starting a fresh control plane in {directory}")
-        plane.start(service_accounts=wish.service_accounts, to=to)
-    install(plane.kubectl, overlay=wish.overlay, to=to)
+    with ThreadPoolExecutor(1) as pool:  # rendering takes seconds of its own
+        manifests = pool.submit(render, plane.kubectl, wish.overlay)
+        if plane.running:
+            to("the control plane is running; the operators start anew")
+        else:
+            down(directory, to=to)  # what a crash may have left
+            to(f"starting a fresh control plane in {directory}")
+            plane.start(service_accounts=wish.service_accounts, to=to)
+    install(plane.kubectl, manifests=manifests.result(), to=to)
     _start_operators(plane, wish, to=to)
     return plane
 
@@ -109,11 +112,11 @@ def _adopt(plane: ControlPlane, kubeconfig: Path, wish: Wish, *, to: Say) -> Con
     write_secret(plane.kubeconfig, view)
     if wish.server_ip != LOOPBACK or _ours(view):
         to(f"using the cluster of {kubeconfig}; its API server calls this machine")
-        install(plane.kubectl, overlay=wish.overlay, to=to)
+        install(plane.kubectl, manifests=render(plane.kubectl, wish.overlay), to=to)
         _start_operators(plane, wish, to=to)
     else:
         to(f"using the cluster of {kubeconfig}")
-        install(plane.kubectl, overlay=IMAGE_OVERLAY, to=to)
+        install(plane.kubectl, manifests=render(plane.kubectl, IMAGE_OVERLAY), to=to)
         to(IMAGE_HINT)
     return plane
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from deploy.local.binaries import provide
 from deploy.local.console import Blocked, Say, say, silent
 from deploy.local.control_plane import ControlPlane
-from deploy.local.installation import ROOT, install
+from deploy.local.installation import ROOT, install, render
 from deploy.local.operators import Operators, service_host
 
 HERE = Path(__file__).resolve().parent
@@ -66,7 +66,7 @@ def fresh_cluster(*, to: Say = silent) -> Iterator[ControlPlane]:
         plane = ControlPlane(Path(directory), tools=provide(to=to), leashed=True)
         try:
             plane.start(to=to)
-            install(plane.kubectl, overlay=OVERLAY, to=to)
+            install(plane.kubectl, manifests=render(plane.kubectl, OVERLAY), to=to)
             operators = Operators(plane.kubectl, plane.processes, directory=plane.directory, host=service_host())
             for name in operators.names():
                 operators.start(name, to=to)
