@@ -82,7 +82,7 @@ def wrong_arrows(module: str, *, pending: bool = False) -> list[str]:
             continue
         other = target(name)
         theirs = layer(other)
-        if theirs == mine and mine not in FACE:
+        if theirs == mine:
             continue
         if (theirs or other) not in ALLOWED[mine] and (pending or (mine, theirs) not in PENDING):
             wrong.append(f"{module}:{line}: {mine} -> {theirs or other}")
