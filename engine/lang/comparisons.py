@@ -13,7 +13,7 @@ from typing import Any
 from engine.lang.duration import MAX, MIN, SECOND, parse_duration
 from engine.lang.membership import MEMBERSHIP
 from engine.lang.operators import parse_float
-from engine.lang.quantity import parse_quantity
+from engine.lang.quantity import parse_amount
 from engine.lang.semver import parse_version
 from engine.lang.wildcard import matches
 
@@ -55,11 +55,11 @@ def _equal_text(key: str, value: Any) -> bool | None:
         return False
     if key == value or not value:
         return key == value
-    quantity = parse_quantity(key)
-    if quantity is None:
+    amount = parse_amount(key)
+    if amount is None:
         return matches(value, key)
-    other = parse_quantity(value)
-    return None if other is None else quantity.value == other.value
+    other = parse_amount(value)
+    return None if other is None else amount == other
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -92,9 +92,9 @@ def _compared(key: Any, value: Any, holds: _Order) -> bool:
     if durations is not None:
         return holds(*durations)
     if isinstance(value, str):
-        quantity, other = parse_quantity(key), parse_quantity(value)
-        if quantity is not None and other is not None:
-            return holds(quantity.value, other.value)
+        amount, other = parse_amount(key), parse_amount(value)
+        if amount is not None and other is not None:
+            return holds(amount, other)
     number = parse_float(key)
     if number is not None:
         return _compared_number(number, value, holds)

@@ -24,13 +24,18 @@ _UNITS = {
     "m": MINUTE,
     "h": HOUR,
 }
+_LAST = frozenset("smh")
+_SIMPLE = re.compile(r"([0-9]{1,6})(ms|s|m|h)", re.ASCII)
 _WHOLE = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> int | None:
     """Nanoseconds, or None when `text` is no Go duration or does not fit 64 bits. A bare number is none, except `0`."""
-    if _WHOLE.fullmatch(text) is None:
+    simple = _SIMPLE.fullmatch(text)
+    if simple is not None:
+        return int(simple[1]) * _UNITS[simple[2]]
+    if text[-1:] not in _LAST or _WHOLE.fullmatch(text) is None:
         return 0 if text in ("0", "+0", "-0") else None
     total = 0
     for digits, fraction, name in _PART.findall(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -18,9 +19,46 @@ def plain(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return shortest(value)
-    if isinstance(value, list):
-        return f"[{' '.join(map(plain, value))}]"
-    return f"map[{' '.join(f'{key}:{plain(value[key])}' for key in sorted(value))}]"
+    return "".join(_pieces(value))
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    # A stack of our own: objects may be nested deeper than Python recurses.
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending:
+        before, item = pending.pop()
+        yield before
+        if item is _NOTHING:
+            continue
+        if isinstance(item, list):
+            yield "["
+            pending.append(("]", _NOTHING))
+            pending += [(" " if index else "", item[index]) for index in reversed(range(len(item)))]
+        elif isinstance(item, dict):
+            yield "map["
+            pending.append(("]", _NOTHING))
+            keys = sorted(item)
+            pending += [(f"{' ' if index else ''}{keys[index]}:", item[keys[index]]) for index in reversed(range(len(keys)))]
+        else:
+            yield plain(item)
+
+
+_NOTHING = object()
+
+
+def type_name(value: Any) -> str:
+    """`%T`; numbers are float64."""
+    return "<nil>" if value is None else _TYPES[type(value)]
+
+
+_TYPES = {
+    str: "string",
+    bool: "bool",
+    int: "float64",
+    float: "float64",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
 
 
 def shortest(value: float) -> str:

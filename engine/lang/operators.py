@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from engine.lang.duration import parse_duration
 from engine.lang.go_format import scientific
-from engine.lang.quantity import parse_quantity
+from engine.lang.quantity import parse_amount
 from engine.lang.wildcard import compile_wildcard
 
 Test = Callable[[Any], bool]
@@ -78,7 +78,7 @@ def _number_pattern(pattern: float) -> Test:
     def number(value: Any) -> bool:
         kind = value.__class__
         if kind is int:
-            return value == integer
+            return cast(int, value) == integer
         if kind is float:
             return cast(float, value) == wanted
         return kind is str and parse_float(value) == wanted
@@ -118,18 +118,21 @@ def _condition(text: str) -> Test:
 
 def _comparison(prefix: str, operand: str) -> Test:
     compare = _COMPARE[prefix]
-    duration, quantity = parse_duration(operand), parse_quantity(operand)
+    duration, amount = parse_duration(operand), parse_amount(operand)
     worded = _worded(prefix, operand)
-    if duration is None and quantity is None:
+    if duration is None and amount is None:
         return worded
 
     def comparison(value: Any) -> bool:
+        if value.__class__ is int and (duration is None or value != 0):
+            # No other whole number reads as a duration.
+            return worded(value) if amount is None else compare(value, amount)
         text = _measurable(value)
         if text is not None:
             if duration is not None and (found := parse_duration(text)) is not None:
                 return compare(found, duration)
-            if quantity is not None and (amount := parse_quantity(text)) is not None:
-                return compare(amount.value, quantity.value)
+            if amount is not None and (found_amount := parse_amount(text)) is not None:
+                return compare(found_amount, amount)
         return worded(value)
 
     return comparison

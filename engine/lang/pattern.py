@@ -2,7 +2,8 @@
 
 Every node is a closure `(value, where, seen) -> Mismatch | None`. Paths are known when compiling except for list indices and
 wildcard keys of metadata: `where` holds those, and a path becomes text only when somebody reads it. `seen` notes, for each
-condition, existence and negation anchor met on the walk, whether the object ever had its key.
+condition and existence anchor met on the walk, whether the object ever had its key: a mismatch of values in an object that
+lacks one is an error without a path, not a failure.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from engine.lang import guards
 from engine.lang.anchors import Anchor, AnchorKind, parse_anchor
-from engine.lang.go_format import plain
-from engine.lang.mismatch import CONDITION, GLOBAL, NEGATION, PREFIX, SKIPS, Mismatch, Path, Where, joined
+from engine.lang.go_format import plain, type_name
+from engine.lang.guards import Node, Seen
+from engine.lang.mismatch import GLOBAL, SKIPS, Mismatch, Path, Where, joined
 from engine.lang.operators import compile_scalar
 from engine.lang.wildcard import compile_wildcard, has_wildcard
 
 _EXPANSIONS = 64
 """How many key sets of labels or annotations one wildcard map keeps compiled."""
 
-_Seen = dict[str, bool]
 Pattern = Callable[[Any], Mismatch | None]
-_Node = Callable[[Any, Where, _Seen], Mismatch | None]
 
 
 def compile_pattern(pattern: Any) -> Pattern:
@@ -29,7 +30,7 @@ def compile_pattern(pattern: Any) -> Pattern:
     root = _node(pattern, ())
 
     def match(value: Any) -> Mismatch | None:
-        seen: _Seen = {}
+        seen: Seen = {}
         bad = root(value, (), seen)
         if bad is None or not seen or bad.kind or all(seen.values()):
             return bad
@@ -38,7 +39,7 @@ def compile_pattern(pattern: Any) -> Pattern:
     return match
 
 
-def _node(pattern: Any, path: Path) -> _Node:
+def _node(pattern: Any, path: Path) -> Node:
     if isinstance(pattern, dict):
         return _map(pattern, path)
     if isinstance(pattern, list):
@@ -46,10 +47,10 @@ def _node(pattern: Any, path: Path) -> _Node:
     return _scalar(pattern, path)
 
 
-def _scalar(pattern: Any, path: Path) -> _Node:
+def _scalar(pattern: Any, path: Path) -> Node:
     test = compile_scalar(pattern)
 
-    def scalar(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+    def scalar(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is list:
             for member in value:
                 if not test(member):
@@ -71,48 +72,43 @@ def _shown(pattern: Any) -> str:
 
 
 def _other_structure(found: Any, path: Path, where: Where) -> Mismatch:
-    kinds = f"Expected map[string]interface {{}}, found {_go_type(found)}"
+    kinds = f"Expected map[string]interface {{}}, found {type_name(found)}"
     return Mismatch(lambda at: f"pattern and resource have different structures. Path: {at}. {kinds}", path, where)
-
-
-def _go_type(value: Any) -> str:
-    if value is None:
-        return "<nil>"
-    names = {str: "string", bool: "bool", int: "float64", float: "float64", list: "[]interface {}", dict: "map[string]interface {}"}
-    return names[type(value)]
 
 
 # Maps
 
 
-def _map(pattern: dict[str, Any], path: Path) -> _Node:
+def _map(pattern: dict[str, Any], path: Path) -> Node:
+    """Anchors run first, by name; then plain members and global anchors: those with anchors inside, last name first, and the
+    others by name. The order shows in which path or text is reported (oracle patterns.json)."""
     first: list[tuple[str, Anchor]] = []
-    front: list[_Node] = []
-    back: list[_Node] = []
+    front: list[Node] = []
+    back: list[Node] = []
     for key in sorted(pattern):
         anchor = parse_anchor(key)
         if anchor is not None and anchor.kind in _FIRST:
             first.append((key, anchor))
         elif anchor is not None and anchor.kind is AnchorKind.GLOBAL:
-            front.append(_global(anchor.name, pattern[key], path))
+            front.append(guards.global_(anchor.name, _below(anchor.name, pattern[key], path)))
         else:
             (front if _has_anchors(pattern[key]) else back).append(_member(key, pattern[key], path))
     members = (*reversed(front), *back)
     if not first:
         return _plain_map(members, path)
-    guards = tuple((_guard(anchor, pattern[key], path), anchor.kind is AnchorKind.CONDITION) for key, anchor in first)
+    conditions = tuple((_guard(anchor, pattern[key], path), anchor.kind is AnchorKind.CONDITION) for key, anchor in first)
     noted = tuple((key, anchor.name) for key, anchor in first if anchor.kind in _NOTED)
     if not noted and not any(_has_anchors(pattern[key]) for key, _ in first):
-        return _plain_map((*(guard for guard, _ in guards), *members), path)
-    return _guarded_map(guards, members, noted, path)
+        return _plain_map((*(guard for guard, _ in conditions), *members), path)
+    return _guarded_map(conditions, members, noted, path)
 
 
 _FIRST = (AnchorKind.CONDITION, AnchorKind.EXISTENCE, AnchorKind.EQUALITY, AnchorKind.NEGATION)
 _NOTED = (AnchorKind.CONDITION, AnchorKind.EXISTENCE)
 
 
-def _plain_map(members: tuple[_Node, ...], path: Path) -> _Node:
-    def plain_map(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+def _plain_map(members: tuple[Node, ...], path: Path) -> Node:
+    def plain_map(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is not dict:
             return _other_structure(value, path, where)
         for member in members:
@@ -125,9 +121,15 @@ def _plain_map(members: tuple[_Node, ...], path: Path) -> _Node:
 
 
 def _guarded_map(
-    guards: tuple[tuple[_Node, bool], ...], members: tuple[_Node, ...], noted: tuple[tuple[str, str], ...], path: Path
-) -> _Node:
-    def guarded_map(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+    conditions: tuple[tuple[Node, bool], ...], members: tuple[Node, ...], noted: tuple[tuple[str, str], ...], path: Path
+) -> Node:
+    """A map with conditions of its own or below.
+
+    An own condition that is not met ends the map, and so does a global anchor below; what anchors below skip ends it only if
+    no other anchor of the map was satisfied.
+    """
+
+    def guarded_map(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is not dict:
             return _other_structure(value, path, where)
         for key, name in noted:
@@ -136,7 +138,7 @@ def _guarded_map(
         skips: list[Mismatch] = []
         applied = 0
         final = False
-        for guard, direct in guards:
+        for guard, direct in conditions:
             bad = guard(value, where, seen)
             if bad is None:
                 applied += 1
@@ -165,11 +167,11 @@ def _has_anchors(pattern: Any) -> bool:
     return isinstance(pattern, list) and any(map(_has_anchors, pattern))
 
 
-def _member(key: str, pattern: Any, path: Path) -> _Node:
+def _member(key: str, pattern: Any, path: Path) -> Node:
     """A member without an anchor: must be there, or satisfy the pattern as null does."""
     if pattern == "*":
 
-        def present(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+        def present(value: Any, where: Where, seen: Seen) -> Mismatch | None:
             if value.get(key) is not None:
                 return None
             return Mismatch(lambda at: f"{at}/{key} not found", path, where)
@@ -179,113 +181,40 @@ def _member(key: str, pattern: Any, path: Path) -> _Node:
     return lambda value, where, seen: child(value.get(key), where, seen)
 
 
-def _below(key: str, pattern: Any, path: Path) -> _Node:
+def _below(key: str, pattern: Any, path: Path) -> Node:
     if key in ("labels", "annotations") and path and path[-1] == "metadata" and _has_wildcard_keys(pattern):
         return _wildcard_keys(pattern, (*path, key))
     return _node(pattern, (*path, key))
 
 
-# Anchors
+def _guard(anchor: Anchor, pattern: Any, path: Path) -> Node:
+    name, below = anchor.name, (*path, anchor.name)
+    if anchor.kind is AnchorKind.NEGATION:
+        return guards.negation(name, below)
+    if anchor.kind is AnchorKind.EXISTENCE:
+        return _existence(name, pattern, below)
+    guard = guards.condition if anchor.kind is AnchorKind.CONDITION else guards.equality
+    return guard(name, _below(name, pattern, path))
 
 
-def _guard(anchor: Anchor, pattern: Any, path: Path) -> _Node:
-    return _GUARDS[anchor.kind](anchor.name, pattern, path)
+def _existence(name: str, pattern: Any, below: Path) -> Node:
+    """Variables can make anything of an existence anchor's list; what is no map satisfies nobody."""
+    is_list = isinstance(pattern, list)
+    members = pattern if is_list else [None]
+    wanted = [_map(member, (*below, None)) if isinstance(member, dict) else None for member in members]
+    return guards.existence(name, wanted, below, wrong=f"invalid pattern type {type_name(pattern)}: {_WRONG[is_list]}")
 
 
-def _condition(name: str, pattern: Any, path: Path) -> _Node:
-    child = _below(name, pattern, path)
-    missing = Mismatch(
-        lambda _path: PREFIX[CONDITION] + "conditional anchor key doesn't exist in the resource", None, (), CONDITION
-    )
-
-    def condition(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
-        if name not in value:
-            return missing
-        bad = child(value[name], where, seen)
-        return None if bad is None else bad.as_skip(CONDITION)
-
-    return condition
-
-
-def _global(name: str, pattern: Any, path: Path) -> _Node:
-    child = _below(name, pattern, path)
-
-    def global_(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
-        if name not in value:
-            return None
-        bad = child(value[name], where, seen)
-        return None if bad is None else bad.as_skip(GLOBAL)
-
-    return global_
-
-
-def _equality(name: str, pattern: Any, path: Path) -> _Node:
-    child = _below(name, pattern, path)
-
-    def equality(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
-        return child(value[name], where, seen) if name in value else None
-
-    return equality
-
-
-def _negation(name: str, pattern: Any, path: Path) -> _Node:
-    below = (*path, name)
-
-    def negation(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
-        if name not in value:
-            return None
-        return Mismatch(lambda at: f"negation anchor matched in resource: {at} is not allowed", below, where, NEGATION)
-
-    return negation
-
-
-def _existence(name: str, pattern: Any, path: Path) -> _Node:
-    below = (*path, name)
-    wrong = f"invalid pattern type {_go_type(pattern)}: {_ONLY_LISTS if not isinstance(pattern, list) else _ONLY_MAPS}"
-    wanted = [_map(member, (*below, None)) if isinstance(member, dict) else None for member in _as_list(pattern)]
-
-    def existence(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
-        if name not in value:
-            return None
-        members = value[name]
-        if members.__class__ is not list:
-            kind = _go_type(members)
-            return Mismatch(lambda _path: f"invalid resource type {kind}: {_NO_LIST}", below, where)
-        for node in wanted:
-            if node is None:
-                return Mismatch(lambda _path: wrong, below, where)
-            for index, member in enumerate(members):
-                if node(member, (*where, index), seen) is None:
-                    break
-            else:
-                return Mismatch(lambda at: f"existence anchor validation failed at path {at}", below, where)
-        return None
-
-    return existence
-
-
-_NO_LIST = "Existence ^ () anchor can be used only on list/array type resource"
-_ONLY_LISTS = "Pattern has to be of list to compare against resource"
-_ONLY_MAPS = "Pattern has to be of type map to compare against items in resource"
-
-
-def _as_list(pattern: Any) -> list[Any]:
-    """Variables can make anything of an existence anchor's list: None stands for what no element satisfies."""
-    return pattern if isinstance(pattern, list) else [None]
-
-
-_GUARDS: dict[AnchorKind, Callable[[str, Any, Path], _Node]] = {
-    AnchorKind.CONDITION: _condition,
-    AnchorKind.EQUALITY: _equality,
-    AnchorKind.NEGATION: _negation,
-    AnchorKind.EXISTENCE: _existence,
+_WRONG = {
+    False: "Pattern has to be of list to compare against resource",
+    True: "Pattern has to be of type map to compare against items in resource",
 }
 
 
 # Lists
 
 
-def _list(pattern: list[Any], path: Path) -> _Node:
+def _list(pattern: list[Any], path: Path) -> Node:
     if not pattern:
         return _of_list(lambda value, where, seen: Mismatch(lambda _path: "pattern Array empty", path, where), path)
     first = pattern[0]
@@ -296,8 +225,8 @@ def _list(pattern: list[Any], path: Path) -> _Node:
     return _of_list(_scalar(first, path), path)
 
 
-def _of_list(node: _Node, path: Path) -> _Node:
-    def of_list(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+def _of_list(node: Node, path: Path) -> Node:
+    def of_list(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is list:
             return node(value, where, seen)
         return Mismatch(
@@ -307,10 +236,10 @@ def _of_list(node: _Node, path: Path) -> _Node:
     return of_list
 
 
-def _each(node: _Node, path: Path) -> _Node:
+def _each(node: Node, path: Path) -> Node:
     """Every element satisfies the pattern; elements it does not concern are passed by, unless it concerns none."""
 
-    def each(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+    def each(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         skips: list[Mismatch] = []
         for index, member in enumerate(value):
             bad = node(member, (*where, index), seen)
@@ -323,8 +252,8 @@ def _each(node: _Node, path: Path) -> _Node:
     return each
 
 
-def _by_index(nodes: list[_Node], path: Path) -> _Node:
-    def by_index(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+def _by_index(nodes: list[Node], path: Path) -> Node:
+    def by_index(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if len(value) < len(nodes):
             lengths = f"resource Array len is {len(value)} and pattern Array len is {len(nodes)}"
             return Mismatch(lambda _path: f"validate Array failed, array length mismatch, {lengths}", None, ())
@@ -343,17 +272,17 @@ def _by_index(nodes: list[_Node], path: Path) -> _Node:
 # Wildcard keys of labels and annotations
 
 
-def _wildcard_keys(pattern: dict[str, str], path: Path) -> _Node:
+def _wildcard_keys(pattern: dict[str, str], path: Path) -> Node:
     """Labels or annotations: a key with wildcards stands for the first actual key, in sorted order, that it matches."""
     literal = _map(pattern, path)
     keys = [(key, parse_anchor(key)) for key in sorted(pattern, key=lambda key: not has_wildcard(key))]
     finders = [(key, anchor, compile_wildcard(anchor.name if anchor else key)) for key, anchor in keys]
-    compiled: dict[tuple[str, ...], _Node] = {}
+    compiled: dict[tuple[str, ...], Node] = {}
 
-    def wildcard_keys(value: Any, where: Where, seen: _Seen) -> Mismatch | None:
+    def wildcard_keys(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is not dict or not all(member.__class__ is str for member in value.values()):
             return literal(value, where, seen)
-        names = sorted(value)
+        names = sorted(name for name in value if "(" not in name)  # the object must not bring anchors of its own
         actual = tuple(_actual(key, anchor, next(filter(matches, names), None)) for key, anchor, matches in finders)
         node = compiled.get(actual)
         if node is None:

@@ -75,6 +75,17 @@ class Quantity:
 
 def parse_quantity(text: str) -> Quantity | None:
     """The quantity that `text` writes, or None. As in the API server, digits may be missing: `-`, `.` and `k` are zero."""
+    parsed = _parse(text)
+    return None if parsed is None else Quantity(*parsed)
+
+
+def parse_amount(text: str) -> Decimal | None:
+    """The number alone, for comparisons."""
+    parsed = _parse(text)
+    return None if parsed is None else parsed[0]
+
+
+def _parse(text: str) -> tuple[Decimal, Format] | None:
     found = _SYNTAX.fullmatch(text)
     if found is None or not text:
         return None
@@ -85,9 +96,8 @@ def parse_quantity(text: str) -> Quantity | None:
     if exponent is not None:
         if exponent:
             number = number.scaleb(exponent, EXACT)
-        elif not fraction:
-            return Quantity(number, notation)
     elif suffix in _FACTOR:
+        exponent = 0
         number = min(EXACT.multiply(number, _FACTOR[suffix]), _LARGEST_BINARY)
         if number >= 1 or number <= 0:
             notation = Format.BINARY_SI
@@ -95,11 +105,12 @@ def parse_quantity(text: str) -> Quantity | None:
         power = _EXPONENT.fullmatch(suffix)
         if power is None or len(power[1]) > 10 or abs(int(power[1])) > _LARGEST_EXPONENT:
             return None
-        number = number.scaleb(int(power[1]), EXACT)
+        exponent = int(power[1])
+        number = number.scaleb(exponent, EXACT)
         notation = Format.DECIMAL_EXPONENT
-    if number.as_tuple().exponent < -9:  # type: ignore[operator]  # never NaN or infinite: the syntax has no such text
+    if (len(fraction) if fraction else 0) - exponent > 9:
         number = number.quantize(_NANO, context=EXACT)
-    return Quantity(number, notation)
+    return number, notation
 
 
 def _decimal_text(value: Decimal, notation: Format) -> str:

@@ -129,7 +129,10 @@ def _source(spec: Any, path: str) -> _Source:
         if pattern is None:
             if len(kept) >= _KEPT:
                 kept.clear()
-            pattern = kept[key] = compile_pattern(document)
+            try:
+                pattern = kept[key] = compile_pattern(document)
+            except RecursionError:
+                raise EvaluationError("the pattern is nested too deeply after its variables were substituted") from None
         return pattern
 
     return source
