@@ -57,7 +57,7 @@ help: ## print this
 	echo "setting up .venv with $$($$python --version)"; \
 	test -x .venv/bin/python || $$python -m venv .venv
 	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: setup demo up down status test lint shape conformance perf golden crds lock tools help

@@ -19,9 +19,11 @@ RunOperator = Callable[..., Running]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs the control plane; what judges the bare API server runs before operators change its answers."""
     for item in items:
         if "control_plane" in getattr(item, "fixturenames", ()):
             item.add_marker("cluster")
+    items.sort(key=lambda item: "operators" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
