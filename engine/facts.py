@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.errors import LookupFailed, Unknown
@@ -34,9 +34,14 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Answers to lookups. A failed lookup is an answer too: a `LookupFailed` stored as the value is raised when read."""
+    """Answers to lookups. A failed lookup is an answer too: a `LookupFailed` stored as the value is raised when read.
+
+    `absent` are sources that this world does not have: context entries of these sources are not loaded, and their names must
+    come from `Request.variables` (the CLI without a cluster, cli-format.md 3).
+    """
 
     answers: Mapping[Lookup, Any] = field(default_factory=dict)
+    absent: frozenset[Source] = frozenset()
 
     def answer(self, lookup: Lookup) -> Any:
         """The JSON value known for `lookup`; raises `Unknown` when nobody asked yet and `LookupFailed` when asking failed."""
@@ -50,7 +55,7 @@ class Facts:
 
     def plus(self, answers: Mapping[Lookup, Any]) -> Facts:
         """These facts and more."""
-        return Facts({**self.answers, **answers})
+        return replace(self, answers={**self.answers, **answers})
 
 
 NO_FACTS = Facts()

@@ -39,6 +39,9 @@ class Request:
     without user info): criteria on users are then dropped (spec 2.1). `namespace_labels` are the labels of the object's
     namespace, None when unknown or cluster-scoped. `document` is the AdmissionRequest as `{{ request.* }}` sees it.
     `now` (Unix nanoseconds) and `seed` keep a repeated evaluation equal to the first.
+    `variables` are root names given from outside (a values file of the CLI): a map is merged over a predefined variable of
+    that name, any other value replaces it. `rule_variables`: the same for a written rule, by its name; its context entries
+    see them and hide them.
     """
 
     operation: str
@@ -54,6 +57,8 @@ class Request:
     dry_run: bool = False
     uid: str = ""
     document: Object = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    rule_variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     now: int = 0
     seed: int = 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.clauses.template import Template, compile_template
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed
-from engine.facts import Lookup
+from engine.facts import Lookup, Source
 from engine.lang import go_json
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
@@ -31,6 +31,7 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
     """Compiles context entries into a function that binds their names in a scope.
 
     An entry sees the entries before it, never itself or a later one: a later entry of the same name may use the earlier.
+    Entries whose source is absent (`Facts.absent`) are not bound.
     Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown` while data from outside is missing.
     """
     loaders = [_compile_entry(entry, f"{path}[{index}]", policy_namespace) for index, entry in enumerate(entries)]
@@ -39,7 +40,9 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
         seen = Scope(scope.request, facts=scope.facts, parent=scope.parent)
         seen.values.update(scope.values)
         seen.loaders.update(scope.loaders)
-        for name, loader in loaders:
+        for name, source, loader in loaders:
+            if source in scope.facts.absent:
+                continue
             before, seen = seen, seen.child()
             seen.bind_lazily(name, _from(before, loader))
             scope.bind_lazily(name, _read(seen, name))
@@ -55,7 +58,7 @@ def _read(scope: Scope, name: str) -> Loader:
     return lambda _: scope.field(name)
 
 
-def _compile_entry(entry: Mapping[str, Any], path: str, policy_namespace: str) -> tuple[str, Loader]:
+def _compile_entry(entry: Mapping[str, Any], path: str, policy_namespace: str) -> tuple[str, Source | None, Loader]:
     name = entry.get("name")
     if not name or not isinstance(name, str):
         raise InvalidPolicy(path, "a name is required for context entries")
@@ -66,7 +69,12 @@ def _compile_entry(entry: Mapping[str, Any], path: str, policy_namespace: str) -
     if len(kinds) != 1:
         raise InvalidPolicy(path, f"exactly one of {', '.join(SOURCES)} is required for context entry {name}")
     (kind,) = kinds
-    return name, SOURCES[kind](entry[kind], _Entry(name, f"{path}.{kind}", policy_namespace))
+    return name, _source(kind, entry[kind]), SOURCES[kind](entry[kind], _Entry(name, f"{path}.{kind}", policy_namespace))
+
+
+def _source(kind: str, body: Mapping[str, Any]) -> Source | None:
+    """Where the entry's data comes from; None for entries that need nothing from outside."""
+    return "service" if kind == "apiCall" and body.get("service") else _FACT_SOURCES.get(kind)
 
 
 def _variable(body: Mapping[str, Any], entry: _Entry) -> Loader:
@@ -192,6 +200,12 @@ SOURCES: dict[str, Callable[[Mapping[str, Any], _Entry], Loader]] = {
     "apiCall": _api_call,
     "imageRegistry": _image_registry,
     "globalReference": _global_reference,
+}
+_FACT_SOURCES: dict[str, Source] = {
+    "configMap": "configMap",
+    "apiCall": "apiCall",
+    "imageRegistry": "imageData",
+    "globalReference": "globalReference",
 }
 
 

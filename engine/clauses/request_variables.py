@@ -8,9 +8,9 @@ from typing import Any
 from engine.errors import EvaluationError
 from engine.lang.errors import ExpressionError
 from engine.lang.image_ref import InvalidImage, parse_image
-from engine.lang.jmes import Expression
+from engine.lang.jmes import Expression, UnknownKey
 from engine.request import Request
-from engine.scope import Scope
+from engine.scope import Loader, Scope
 
 POD_LISTS = ("initContainers", "containers", "ephemeralContainers")
 POD_SPECS: dict[str, tuple[str, ...]] = {
@@ -51,6 +51,54 @@ def bind_request(scope: Scope) -> None:
         scope.bind("serviceAccountNamespace", namespace)
     if _pod_spec(request) is not None:
         scope.bind_lazily("images", _pod_images)
+    if request.variables:
+        _bind_given(scope, request.variables)
+
+
+def with_rule_variables(scope: Scope, rule: str) -> Scope:
+    """`scope`, or a child of it where the request brings variables for the written rule of that name."""
+    given = scope.request.rule_variables.get(rule)
+    if not given:
+        return scope
+    inner = scope.child()
+    _bind_given(inner, given)
+    return inner
+
+
+def _bind_given(scope: Scope, variables: Mapping[str, Any]) -> None:
+    for name, value in variables.items():
+        if isinstance(value, dict):
+            scope.bind_lazily(name, _merged_over(_below(scope, name), value))
+        else:
+            scope.loaders.pop(name, None)
+            scope.bind(name, value)
+
+
+def _below(scope: Scope, name: str) -> Loader:
+    """What `name` shows in `scope` as it is bound now."""
+    before = Scope(scope.request, facts=scope.facts, parent=scope.parent)
+    if name in scope.values:
+        before.bind(name, scope.values[name])
+    elif name in scope.loaders:
+        before.bind_lazily(name, scope.loaders[name])
+    return lambda _: before.field(name)
+
+
+def _merged_over(below: Loader, value: dict[str, Any]) -> Loader:
+    def load(scope: Scope) -> Any:
+        try:
+            base = below(scope)
+        except UnknownKey:
+            return value
+        return _merged(base, value)
+
+    return load
+
+
+def _merged(base: Any, value: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(value, dict)):
+        return value
+    return {**base, **{key: _merged(base.get(key), member) for key, member in value.items()}}
 
 
 def request_document(request: Request) -> dict[str, Any]:
