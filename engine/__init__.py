@@ -1,11 +1,11 @@
 """Pyvern's engine: policies in, verdicts out. Pure: no sockets, files, environment, clock or event loop."""
 
 from engine.clauses.filters import compile_exclusions, compile_filters
-from engine.compiler import compile_policy
+from engine.compiler import compile_exception, compile_policy
 from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
 from engine.evaluate import Response, scan, validate
 from engine.facts import NO_FACTS, Facts, Lookup
-from engine.policy import Effect, KindSelector, Policy, PolicyIdentity, Reach, Rule
+from engine.policy import Effect, KindSelector, Policy, PolicyException, PolicyIdentity, Reach, Rule
 from engine.policyset import PolicySet
 from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
 from engine.result import Outcome, Result, Status, Verdict
@@ -25,6 +25,7 @@ __all__ = [
     "Object",
     "Outcome",
     "Policy",
+    "PolicyException",
     "PolicyIdentity",
     "PolicySet",
     "Reach",
@@ -36,6 +37,7 @@ __all__ = [
     "Unknown",
     "User",
     "Verdict",
+    "compile_exception",
     "compile_exclusions",
     "compile_filters",
     "compile_policy",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.errors import EngineError, Unknown
 from engine.facts import NO_FACTS, Facts, Lookup
 from engine.lang import go_yaml
-from engine.policy import Effect, Policy, Rule
+from engine.policy import Effect, Policy, PolicyException, Rule, skipped_by
 from engine.request import Request
 from engine.result import Outcome, Result, Status, Verdict
 from engine.scope import Scope
@@ -54,7 +54,9 @@ def scan(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, amon
     def in_background(policy: Policy) -> bool:
         return policy.background and (among is None or among(policy))
 
-    return evaluate(policies, request, facts, effects=VALIDATING, among=in_background, skip=lambda rule: rule.needs_user)
+    return evaluate(
+        policies, request, facts, effects=VALIDATING, among=in_background, skip=lambda rule: rule.needs_user, background=True
+    )
 
 
 def evaluate(
@@ -65,8 +67,12 @@ def evaluate(
     effects: frozenset[Effect],
     among: Among | None = None,
     skip: Callable[[Rule], bool] | None = None,
+    background: bool = False,
 ) -> tuple[Response, ...]:
-    """The responses of all selected policies, in the set's order. Raises one `Unknown` for all missing data."""
+    """The responses of all selected policies, in the set's order. Raises one `Unknown` for all missing data.
+
+    `background`: nobody asked, so that exceptions which are not for background scans do not count.
+    """
     root = Scope(request, facts=facts)
     missing: set[Lookup] = set()
     responses: list[Response] = []
@@ -78,7 +84,7 @@ def evaluate(
             if skip is not None and skip(rule):
                 continue
             try:
-                result = result_of(rule, root)
+                result = result_of(rule, root, exceptions_for(policies, rule, background=background))
             except Unknown as unknown:
                 missing |= unknown.lookups
                 continue
@@ -92,27 +98,47 @@ def evaluate(
     return tuple(responses)
 
 
-def result_of(rule: Rule, root: Scope) -> Result | None:
-    """The rule's result for the request in `root`; None where it does not apply. Raises `Unknown`."""
+def exceptions_for(policies: PolicySet, rule: Rule, *, background: bool = False) -> tuple[PolicyException, ...]:
+    """The exceptions of a snapshot that name the rule; in the background only those that count there."""
+    exceptions = policies.exceptions_of(rule)
+    return tuple(exception for exception in exceptions if exception.background) if background and exceptions else exceptions
+
+
+def result_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = ()) -> Result | None:
+    """The rule's result for the request in `root`; None where it does not apply. Raises `Unknown`.
+
+    `exceptions` name the rule; those that apply to the request decide before context and preconditions (spec 2.2).
+    """
     request = root.request
     if not rule.match(request) or (request.operation == "DELETE" and not rule.on_delete):
         return None
-    outcome = outcome_of(rule, root)
+    outcome = outcome_of(rule, root, exceptions)
     if outcome is None:
         return None
-    status, message, properties, patched, generated = outcome
+    status, message, properties, patched, generated, skipping = outcome
     enforced = rule.action(request) == "Enforce"
     if status is Status.FAIL and enforced and _failed_before(rule, root):
         status, message, properties = Status.SKIP, "skipping the rule evaluation as pre-existing violations are allowed", {}
-    return Result(rule, status, message, properties, enforced, patched, generated)
+    return Result(rule, status, message, properties, enforced, patched, generated, skipping)
 
 
-def outcome_of(rule: Rule, root: Scope) -> Outcome | None:
+def outcome_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = ()) -> Outcome | None:
     """The rule's outcome on `root`; an engine error becomes status `error` with the error's text."""
     try:
-        return rule.evaluate(root)
+        applying = tuple(exception for exception in exceptions if _applies(exception, root)) if exceptions else ()
+        if not applying:
+            return rule.evaluate(root)
+        return skipped_by(applying) if rule.excepted is None else rule.excepted(root, applying)
     except EngineError as error:
         return Outcome(Status.ERROR, str(error))
+
+
+def _applies(exception: PolicyException, root: Scope) -> bool:
+    """Only the new object is asked: one that leaves the reach of the exception must obey the rule again."""
+    request = root.request
+    if request.object is not None and request.old_object is not None:
+        request = replace(request, old_object=None)
+    return exception.match(request) and exception.holds(root)
 
 
 def _failed_before(rule: Rule, root: Scope) -> bool:

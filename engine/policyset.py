@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from engine.policy import Effect, Policy, PolicyIdentity, Rule
+from engine.policy import Effect, Policy, PolicyException, PolicyIdentity, Rule
 from engine.request import GroupVersionKind, Request
 
 Selection = tuple[tuple[Policy, tuple[Rule, ...]], ...]
@@ -44,37 +44,64 @@ class PolicySet:
     """An immutable set of compiled policies, in the order in which they are evaluated.
 
     The order is the same for the same policies, however the set was made: cluster policies before namespaced ones, by name;
-    inside a policy the written rules in their order, generated ones after. INVARIANT (snapshot): nothing here changes after
-    construction except the memory of selections, which only holds what would be computed again.
+    inside a policy the written rules in their order, generated ones after. Exceptions are part of the set. INVARIANT
+    (snapshot): nothing here changes after construction except the memory of selections and of the exceptions of rules,
+    which only holds what would be computed again.
     """
 
-    __slots__ = ("_namespaces", "_policies", "_positions", "_selections")
+    __slots__ = ("_excepting", "_exceptions", "_namespaces", "_policies", "_positions", "_selections")
 
-    def __init__(self, policies: Iterable[Policy] = ()) -> None:
-        """Of several policies with one key the last stays."""
+    def __init__(self, policies: Iterable[Policy] = (), exceptions: Iterable[PolicyException] = ()) -> None:
+        """Of several policies with one key the last stays; exceptions likewise."""
         ordered = sorted({position_of(policy.identity): policy for policy in policies}.items(), key=lambda item: item[0])
-        self._build(tuple(position for position, _ in ordered), tuple(policy for _, policy in ordered))
+        self._build(
+            tuple(position for position, _ in ordered), tuple(policy for _, policy in ordered), _ordered_exceptions(exceptions)
+        )
 
-    def _build(self, positions: tuple[Position, ...], policies: tuple[Policy, ...]) -> None:
+    def _build(
+        self, positions: tuple[Position, ...], policies: tuple[Policy, ...], exceptions: tuple[PolicyException, ...]
+    ) -> None:
         self._positions = positions
         self._policies = policies
+        self._exceptions = exceptions
+        self._excepting: dict[Rule, tuple[PolicyException, ...]] = {}
         self._namespaces = frozenset(namespace for namespace, _, _ in positions if namespace)
         self._selections: dict[Question, Selection] = {}
 
-    @classmethod
-    def _ordered(cls, positions: tuple[Position, ...], policies: tuple[Policy, ...]) -> PolicySet:
-        made = cls.__new__(cls)
-        made._build(positions, policies)
+    def _changed(
+        self, positions: tuple[Position, ...], policies: tuple[Policy, ...], exceptions: tuple[PolicyException, ...]
+    ) -> PolicySet:
+        made = PolicySet.__new__(PolicySet)
+        made._build(positions, policies, exceptions)
         return made
+
+    def with_exceptions(self, exceptions: Iterable[PolicyException]) -> PolicySet:
+        """The same policies with these exceptions in place of those there were."""
+        return self._changed(self._positions, self._policies, _ordered_exceptions(exceptions))
+
+    @property
+    def exceptions(self) -> tuple[PolicyException, ...]:
+        """All exceptions, by namespace and name."""
+        return self._exceptions
+
+    def exceptions_of(self, rule: Rule) -> tuple[PolicyException, ...]:
+        """The exceptions that name `rule`, by namespace and name; whether they apply to a request, they say themselves."""
+        if not self._exceptions:
+            return ()
+        found = self._excepting.get(rule)
+        if found is None:
+            found = self._excepting[rule] = tuple(exception for exception in self._exceptions if exception.names(rule))
+        return found
 
     def plus(self, policy: Policy) -> PolicySet:
         """This set with `policy`, which takes the place of one with the same key."""
         position = position_of(policy.identity)
         at = bisect_left(self._positions, position)
         after = at + self._holds(position, at)
-        return self._ordered(
+        return self._changed(
             (*self._positions[:at], position, *self._positions[after:]),
             (*self._policies[:at], policy, *self._policies[after:]),
+            self._exceptions,
         )
 
     def minus(self, key: tuple[str, str, str]) -> PolicySet:
@@ -83,9 +110,10 @@ class PolicySet:
         at = bisect_left(self._positions, position)
         if not self._holds(position, at):
             return self
-        return self._ordered(
+        return self._changed(
             (*self._positions[:at], *self._positions[at + 1 :]),
             (*self._policies[:at], *self._policies[at + 1 :]),
+            self._exceptions,
         )
 
     def get(self, key: tuple[str, str, str]) -> Policy | None:
@@ -141,6 +169,11 @@ def key_of(identity: PolicyIdentity) -> PolicyKey:
 def position_of(identity: PolicyIdentity) -> Position:
     """Where the policy stands in the order of a set."""
     return _position(identity.kind, identity.namespace, identity.name)
+
+
+def _ordered_exceptions(exceptions: Iterable[PolicyException]) -> tuple[PolicyException, ...]:
+    named = {(exception.identity.namespace, exception.identity.name): exception for exception in exceptions}
+    return tuple(exception for _, exception in sorted(named.items(), key=lambda item: item[0]))
 
 
 def _position(kind: str, namespace: str, name: str) -> Position:

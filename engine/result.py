@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from engine.policy import Rule
+    from engine.policy import PolicyIdentity, Rule
 
 
 class Status(StrEnum):
@@ -22,7 +22,8 @@ class Status(StrEnum):
 class Outcome(NamedTuple):
     """What a check says of one object, before anybody asks whose rule it was.
 
-    `patched` is the object after a mutation (None: untouched), `generated` the documents a generate rule wants.
+    `patched` is the object after a mutation (None: untouched), `generated` the documents a generate rule wants,
+    `exceptions` the exceptions that skipped the rule.
     """
 
     status: Status
@@ -30,6 +31,7 @@ class Outcome(NamedTuple):
     properties: Mapping[str, str] = {}
     patched: dict[str, Any] | None = None
     generated: tuple[dict[str, Any], ...] = ()
+    exceptions: tuple[PolicyIdentity, ...] = ()
 
 
 class Result(NamedTuple):
@@ -42,6 +44,7 @@ class Result(NamedTuple):
     enforced: bool = False
     patched: dict[str, Any] | None = None
     generated: tuple[dict[str, Any], ...] = ()
+    exceptions: tuple[PolicyIdentity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.compiler.cluster_policy import compile_cluster_policy
+from engine.compiler.policy_exception import compile_exception
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
 
-__all__ = ["FRONTENDS", "compile_policy"]
+__all__ = ["FRONTENDS", "compile_exception", "compile_policy"]
 
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,

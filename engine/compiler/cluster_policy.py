@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from engine.clauses.conditions import Conditions, compile_conditions
 from engine.clauses.context import compile_context
 from engine.clauses.match import compile_match
-from engine.clauses.request_variables import Extractor, bind_request, extracted_images
+from engine.clauses.request_variables import Extractor, bind_request, extracted_images, with_rule_variables
 from engine.clauses.template import Template, compile_template
 from engine.compiler.actions import compile_action
 from engine.compiler.autogen import generated_rules, in_any_version
 from engine.compiler.fields import check_fields
+from engine.compiler.identity import identity_of
 from engine.compiler.validation import check_policy, warnings_of
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.errors import ExpressionSyntaxError
@@ -21,6 +23,8 @@ from engine.policy import Check, Effect, Policy, PolicyIdentity, Rule, WebhookSe
 from engine.request import Object
 from engine.result import Outcome, Status
 from engine.rules.bodies import ACTIONS, BODIES, WITH_CONTEXT
+from engine.rules.excepted import EXCEPTED, Evaluate, excepted_pod_security
+from engine.rules.pod_security import PodSecurityCheck
 from engine.scope import Scope
 
 SCORED = "policies.kyverno.io/scored"
@@ -63,18 +67,8 @@ def compile_cluster_policy(document: Mapping[str, Any]) -> Policy:
 
 
 def _identity(document: Mapping[str, Any]) -> PolicyIdentity:
-    metadata = document["metadata"]
     namespaced = document["kind"] == "Policy"
-    return PolicyIdentity(
-        api_version=str(document["apiVersion"]),
-        kind=str(document["kind"]),
-        name=str(metadata.get("name") or ""),
-        namespace=str(metadata.get("namespace") or "default") if namespaced else "",
-        uid=str(metadata.get("uid") or ""),
-        resource_version=str(metadata.get("resourceVersion") or ""),
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
-    )
+    return identity_of(document, namespace=str(document["metadata"].get("namespace") or "default") if namespaced else "")
 
 
 def _webhook(spec: Object) -> WebhookSettings:
@@ -102,13 +96,14 @@ def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: st
     if origin:
         clauses = (in_any_version(clauses[0]), in_any_version(clauses[1]))
     match = compile_match(*clauses, path=path, policy_namespace=identity.namespace)
+    evaluate = _pipeline(rule, path, identity.namespace, written=origin or name)
     validate = rule.get("validate") or {}
     return Rule(
         policy=identity,
         name=name,
         effect=effect,
         match=match,
-        evaluate=_pipeline(rule, check, path, identity.namespace),
+        evaluate=partial(evaluate, check),
         action=compile_action(spec, rule, path=path),
         document=rule,
         origin=origin,
@@ -116,6 +111,7 @@ def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: st
         on_delete=kind not in NOT_ON_DELETE,
         needs_user=match.needs_user,
         skip_background_requests=_default(rule.get("skipBackgroundRequests"), True),
+        excepted=excepted_pod_security(evaluate, check) if isinstance(check, PodSecurityCheck) else EXCEPTED.get(effect),
     )
 
 
@@ -163,7 +159,7 @@ def _unsupported(kind: str) -> Check:
     return check
 
 
-def _pipeline(rule: Object, check: Check, path: str, namespace: str) -> Check:
+def _pipeline(rule: Object, path: str, namespace: str, *, written: str) -> Evaluate:
     """The steps of a rule in their order: predefined variables, context, preconditions, check, report properties (spec 2.2)."""
     entries = rule.get("context")
     context = compile_context(entries, path=f"{path}.context", policy_namespace=namespace) if entries else None
@@ -172,13 +168,13 @@ def _pipeline(rule: Object, check: Check, path: str, namespace: str) -> Check:
     extractors = _extractors(rule.get("imageExtractors") or {}, path)
     properties = compile_template(rule.get("reportProperties") or {}, path=f"{path}.reportProperties")
 
-    def evaluate(root: Scope) -> Outcome | None:
+    def evaluate(check: Check, root: Scope) -> Outcome | None:
         if "request" not in root.loaders and "request" not in root.values:
             bind_request(root)
-        scope = root
+        scope = with_rule_variables(root, written) if root.request.rule_variables else root
         images = extractors.get(root.request.kind.kind) if extractors else None
         if context is not None or images is not None:
-            scope = root.child()
+            scope = scope.child()
             if images is not None:
                 scope.bind_lazily("images", images)
             if context is not None:

@@ -283,6 +283,11 @@ _METADATA: dict[str, Check] = {
 
 def check_fields(document: Mapping[str, Any]) -> None:
     """Raises `InvalidPolicy` for the first unknown field, wrong type or unsupported value of a policy document."""
+    check_document(document, spec)
+
+
+def check_document(document: Mapping[str, Any], check_spec: Check) -> None:
+    """The same for any kind of document that has metadata and a spec."""
     for key in document:
         if key not in ("apiVersion", "kind", "metadata", "spec", "status"):
             raise InvalidPolicy(key, "unknown field")
@@ -293,4 +298,4 @@ def check_fields(document: Mapping[str, Any]) -> None:
     for key, check in _METADATA.items():
         if document["metadata"].get(key) is not None:
             check(document["metadata"][key], f"metadata.{key}")
-    spec(document["spec"], "spec")
+    check_spec(document["spec"], "spec")
