@@ -52,6 +52,8 @@ class _Condition:
             return test(key)
         except OperatorError as error:
             raise EvaluationError(str(error)) from error
+        except RecursionError:
+            raise EvaluationError("the condition compares values that are nested too deeply") from None
 
 
 class Conditions:

@@ -64,6 +64,8 @@ def _equal_text(key: str, value: Any) -> bool | None:
 
 def _same(a: Any, b: Any) -> bool:
     """Equality of JSON values: true is not 1, and 1 is 1.0."""
+    if a is b:
+        return True
     if isinstance(a, dict):
         return isinstance(b, dict) and len(a) == len(b) and all(key in b and _same(a[key], b[key]) for key in a)
     if isinstance(a, list):

@@ -39,10 +39,11 @@ def parse_duration(text: str) -> int | None:
         return 0 if text in ("0", "+0", "-0") else None
     total = 0
     for digits, fraction, name in _PART.findall(text):
-        if len(digits) > 64 and len(digits.lstrip("0")) > 19:
+        whole = digits.lstrip("0")
+        if len(whole) > 19:
             return None
         unit = _UNITS[name]
-        total += int(digits or "0") * unit
+        total += int(whole or "0") * unit
         if fraction:
             total += _fraction(fraction, unit)
     if text[0] == "-":
