@@ -49,8 +49,8 @@ def _up(options: argparse.Namespace) -> int:
         overlay=options.overlay,
     )
     plane = up(options.directory, wish=wish)
-    kubectl = plane.tools["kubectl"]
-    say(f"ready. Use it:\n    export KUBECONFIG={plane.kubeconfig} PATH={kubectl.parent}:$PATH\n    kubectl get cpol")
+    say("ready. Use it:" if plane.processes.names() else "Look at it:")
+    say(f"    export KUBECONFIG={plane.kubeconfig} PATH={plane.tools['kubectl'].parent}:$PATH\n    kubectl get cpol")
     say(f"logs are in {plane.directory / 'logs'}; stop it with `make down`")
     return OK
 

@@ -15,10 +15,10 @@ SAMPLES = Path("deploy/local/samples")
 READY_TIMEOUT = 60.0
 
 
-def demo(directory: Path = DIRECTORY, *, to: Say = say) -> None:
+def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -> None:
     """Bring all up; show a refused Pod, an admitted one, a refused Deployment. Errors: Blocked when it turns out otherwise."""
     started = time.monotonic()
-    plane = up(directory, to=to)
+    plane = up(directory, leashed=leashed, to=to)
     kubectl = plane.kubectl
     with step("17 Pod Security policies", to=to):
         kubectl("apply", "-k", str(ROOT / POLICIES))

@@ -44,9 +44,12 @@ class Wish:
 DEFAULT = Wish()
 
 
-def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, to: Say = say) -> ControlPlane:
-    """Control plane, manifests, operators; what runs already is kept, the operators are started anew. Errors: Blocked."""
-    plane = ControlPlane(directory, tools=provide(to=to))
+def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, leashed: bool = False, to: Say = say) -> ControlPlane:
+    """Control plane, manifests, operators; what runs already is kept, the operators are started anew. Errors: Blocked.
+
+    `leashed`: the processes end with this one.
+    """
+    plane = ControlPlane(directory, tools=provide(to=to), leashed=leashed)
     if wish.kubeconfig is not None:
         return _adopt(plane, wish.kubeconfig, wish, to=to)
     with ThreadPoolExecutor(1) as pool:  # rendering takes seconds of its own
