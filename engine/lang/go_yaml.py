@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 
 from engine.lang.go_yaml_scalar import LINE_ENDS, block_style, double_quoted, is_string_when_plain, single_quoted_lines
 
@@ -79,8 +79,13 @@ def _is_simple(key: str) -> bool:
     return len(key.encode("utf-8", "surrogatepass")) <= LONGEST_SIMPLE_KEY and not _BREAKS.search(key)
 
 
+@lru_cache(maxsize=2048)
 def _scalar(text: str, column: int, indent: int, *, folds: bool = True) -> str:
-    """`text` from `column` on, its further lines at `indent`."""
+    """`text` from `column` on, its further lines at `indent`.
+
+    Remembered, because denials repeat the same few messages: folding them anew took half of a denial's time
+    (perf/engine_pod_security.py).
+    """
     if not (text.isprintable() and text.isascii()) and _UNUSUAL.search(text):
         return _unusual(text, column, indent, folds=folds)
     if ": " not in text:
