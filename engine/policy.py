@@ -149,7 +149,7 @@ class PolicyException:
 
 
 def skipped_by(exceptions: tuple[PolicyException, ...], text: str = "rule is skipped due to policy exceptions") -> Outcome:
-    """The outcome of a rule that exceptions skip. The blank that is missing in the text is missing in Kyverno's too (spec 2.12)."""
+    """The outcome of a rule that exceptions skip. The missing blank is missing in Kyverno's too (spec 2.12)."""
     identities = tuple(exception.identity for exception in exceptions)
     message = text + ", ".join(identity.key for identity in identities)
     names = ",".join(identity.name for identity in identities)

@@ -25,6 +25,7 @@ from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, discover
 from controllers.cluster.events import Events, Pace
+from controllers.cluster.exceptions import Exceptions
 from controllers.cluster.facts import World
 from controllers.cluster.framework import connection, kopf, operator_settings
 from controllers.cluster.lease import Heartbeat, Leadership, Timing, now_utc
@@ -33,6 +34,7 @@ from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings
 from controllers.cluster.watch import Event, Listed, Target, backoff, follow
+from engine import PolicyException
 
 CHECK_CERTIFICATES = 3600.0
 TRUST_FIRST = 2.0
@@ -67,6 +69,7 @@ class Admission:
         self.namespaces = Namespaces()
         self.bindings = Bindings()
         self.policies = Policies(self._policy_changed)
+        self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
         self.events = Events(
             self._client,
             instance=environment.pod,
@@ -149,6 +152,7 @@ class Admission:
         for name in (self.flags.caSecretName, self.flags.tlsSecretName):
             self._watch(f"secret {name}", Target(secrets, field_selector=f"metadata.name={name}"), self._secret_changed)
         self._spawn("policies", self.policies.run(self._client))
+        self._spawn("exceptions", self.exceptions.run(self._client))
         self._spawn("namespaces", self.namespaces.run(self._client))
         self._watch("crds", CRDS, self._crds_changed)
         self._spawn("events", self.events.run())
@@ -157,6 +161,7 @@ class Admission:
         if not self.flags.disableMetrics:
             await self._metrics_server.start()
         await self.policies.wait()
+        await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
         logger.info("%d policies in force", len(self.policies.entries))
 
@@ -192,6 +197,10 @@ class Admission:
             self.metrics.count("kyverno_policy_changes", change_labels(entry.policy, change))
         self._want_bindings()
         self.reconciler.nudge()
+
+    def _exceptions_changed(self, exceptions: tuple[PolicyException, ...]) -> None:
+        self.policies.except_(exceptions)
+        self._want_bindings()
 
     def _config_changed(self, event: Event) -> None:
         data = _data(event)

@@ -8,7 +8,7 @@ from typing import Any
 from controllers.admission import review, webhooks
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
-from engine import InvalidPolicy, Policy, compile_policy
+from engine import InvalidPolicy, Policy, compile_exception, compile_policy
 
 Object = dict[str, Any]
 DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -76,7 +76,13 @@ def _unserved(compiled: Policy, discovery: Discovery) -> Iterator[str]:
 
 
 def exception(document: Object, *, enabled: bool, namespace: str) -> bytes:
-    """A PolicyException: always let in, with a warning where it will not count."""
+    """A PolicyException: denied when it does not compile, let in with a warning where it will not count."""
+    written = document.get("object")
+    if written:
+        try:
+            compile_exception(written)
+        except InvalidPolicy as error:
+            return review.denied(document["uid"], str(error))
     return review.allowed(document["uid"], _exception_warnings(document, enabled=enabled, namespace=namespace))
 
 

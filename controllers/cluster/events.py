@@ -121,7 +121,7 @@ def of_results(
             if not blocked and row.status is Status.FAIL:
                 note = f"policy {row.rule.policy.key}/{row.rule.name} fail: {row.message}"
                 yield Event("Warning", "PolicyViolation", "Resource Passed", resource, note, policy, source)
-        skipped = [row for row in rows if row.status is Status.SKIP and row.properties.get("exceptions")]
+        skipped = [row for row in rows if row.status is Status.SKIP and row.exceptions]
         for row in skipped:
             yield from _skipped(row, policy, resource, source)
         passed = [row for row in rows if row.status is Status.PASS]
@@ -135,14 +135,12 @@ def of_results(
 def _skipped(row: Result, policy: Reference, resource: Reference, source: str) -> Iterator[Event]:
     rule = row.rule
     name = f"{resource.kind}/{resource.namespace}/{resource.name}"
-    exceptions = row.properties["exceptions"].split(",")
-    note = f"resource {name} was skipped from rule {rule.name} due to policy exceptions {', '.join(exceptions)}"
+    keys = ", ".join(exception.key for exception in row.exceptions)
+    note = f"resource {name} was skipped from rule {rule.name} due to policy exceptions {keys}"
     yield Event("Normal", "PolicySkipped", "Resource Passed", policy, note, resource, source)
-    for exception in exceptions:
-        namespace, _, short = exception.strip().rpartition("/")
-        regarding = Reference("kyverno.io/v2", "PolicyException", short, namespace)
+    for exception in row.exceptions:
         note = f"resource {name} was skipped from policy rule {rule.policy.key}/{rule.name}"
-        yield Event("Normal", "PolicySkipped", "Resource Passed", regarding, note, resource, source)
+        yield Event("Normal", "PolicySkipped", "Resource Passed", Reference.of_policy(exception), note, resource, source)
 
 
 def _wants_success(settings: Settings, row: Result) -> bool:

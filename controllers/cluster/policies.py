@@ -13,7 +13,7 @@ import orjson
 
 from controllers.cluster.client import Client
 from controllers.cluster.watch import Event, Listed, Target, follow
-from engine import InvalidPolicy, Policy, PolicySet, Rule, compile_policy
+from engine import InvalidPolicy, Policy, PolicyException, PolicySet, Rule, compile_policy
 
 Object = dict[str, Any]
 Change = Literal["create", "update", "delete"]
@@ -73,6 +73,11 @@ class Policies:
         entry = self.entries.get(("Policy" if namespace else "ClusterPolicy", namespace, name))
         return entry.policy if entry else None
 
+    def except_(self, exceptions: tuple[PolicyException, ...]) -> None:
+        """These are the exceptions from now on."""
+        self.snapshot = self.snapshot.with_exceptions(exceptions)
+        self._reads()
+
     async def run(self, client: Client) -> None:
         """Watches until cancelled."""
         await asyncio.gather(*(follow(client, target, self._handler(kind)) for kind, target in TARGETS.items()))
@@ -127,14 +132,17 @@ class Policies:
         if not changes:
             return
         self.snapshot = swapped
-        self.needs_roles = any(
+        self._reads()
+        for entry, change in changes:
+            self._changed(entry, change)
+
+    def _reads(self) -> None:
+        self.needs_roles = any(exception.match.needs_roles for exception in self.snapshot.exceptions) or any(
             rule.match.needs_roles or reads_roles(rule)
             for entry in self.entries.values()
             if entry.policy is not None
             for rule in entry.policy.rules
         )
-        for entry, change in changes:
-            self._changed(entry, change)
 
 
 def _key(kind: str, document: Object) -> tuple[str, str, str]:
