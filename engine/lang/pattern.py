@@ -17,7 +17,8 @@ from engine.lang.go_format import plain, type_name
 from engine.lang.guards import Node, Seen
 from engine.lang.mismatch import GLOBAL, SKIPS, Mismatch, Path, Where, joined
 from engine.lang.operators import compile_scalar
-from engine.lang.wildcard import compile_wildcard, has_wildcard
+from engine.lang.tags import compile_expansion, has_wildcard_keys
+from engine.lang.wildcard import has_wildcard
 
 _EXPANSIONS = 64
 """How many key sets of labels or annotations one wildcard map keeps compiled."""
@@ -182,7 +183,7 @@ def _member(key: str, pattern: Any, path: Path) -> Node:
 
 
 def _below(key: str, pattern: Any, path: Path) -> Node:
-    if key in ("labels", "annotations") and path and path[-1] == "metadata" and _has_wildcard_keys(pattern):
+    if key in ("labels", "annotations") and path and path[-1] == "metadata" and has_wildcard_keys(pattern):
         return _wildcard_keys(pattern, (*path, key))
     return _node(pattern, (*path, key))
 
@@ -269,42 +270,26 @@ def _by_index(nodes: list[Node], path: Path) -> Node:
     return by_index
 
 
-# Wildcard keys of labels and annotations
+# Labels and annotations
 
 
 def _wildcard_keys(pattern: dict[str, str], path: Path) -> Node:
-    """Labels or annotations: a key with wildcards stands for the first actual key, in sorted order, that it matches."""
+    """A map whose keys hold wildcards, compiled for each set of actual keys they turn out to stand for."""
     literal = _map(pattern, path)
-    keys = [(key, parse_anchor(key)) for key in sorted(pattern, key=lambda key: not has_wildcard(key))]
-    finders = [(key, anchor, compile_wildcard(anchor.name if anchor else key)) for key, anchor in keys]
+    # Literal keys come last: they win over a wildcard that stands for them (oracle patterns.json).
+    pattern = dict(sorted(pattern.items(), key=lambda member: not has_wildcard(member[0])))
+    expand = compile_expansion(pattern)
     compiled: dict[tuple[str, ...], Node] = {}
 
     def wildcard_keys(value: Any, where: Where, seen: Seen) -> Mismatch | None:
         if value.__class__ is not dict or not all(member.__class__ is str for member in value.values()):
             return literal(value, where, seen)
-        names = sorted(name for name in value if "(" not in name)  # the object must not bring anchors of its own
-        actual = tuple(_actual(key, anchor, next(filter(matches, names), None)) for key, anchor, matches in finders)
+        actual = expand(value)
         node = compiled.get(actual)
         if node is None:
             if len(compiled) >= _EXPANSIONS:
                 compiled.clear()
-            # A literal key comes last and wins over a wildcard that stands for it.
-            node = _map({name: pattern[key] for name, (key, _) in zip(actual, keys, strict=True)}, path)
-            compiled[actual] = node
+            node = compiled[actual] = _map(dict(zip(actual, pattern.values(), strict=True)), path)
         return node(value, where, seen)
 
     return wildcard_keys
-
-
-def _actual(key: str, anchor: Anchor | None, name: str | None) -> str:
-    if name is None:
-        return key
-    return name if anchor is None else str(Anchor(anchor.kind, name))
-
-
-def _has_wildcard_keys(pattern: Any) -> bool:
-    return (
-        isinstance(pattern, dict)
-        and any(map(has_wildcard, pattern))
-        and all(isinstance(member, str) for member in pattern.values())
-    )
