@@ -161,14 +161,34 @@ def _unsupported(kind: str) -> Check:
 
 def _pipeline(rule: Object, path: str, namespace: str, *, written: str) -> Evaluate:
     """The steps of a rule in their order: predefined variables, context, preconditions, check, report properties (spec 2.2)."""
-    entries = rule.get("context")
-    context = compile_context(entries, path=f"{path}.context", policy_namespace=namespace) if entries else None
+    within = compile_scope(rule, path=path, policy_namespace=namespace, written=written)
     document = rule.get("preconditions")
     preconditions = compile_conditions(document, path=f"{path}.preconditions") if document is not None else None
-    extractors = _extractors(rule.get("imageExtractors") or {}, path)
     properties = compile_template(rule.get("reportProperties") or {}, path=f"{path}.reportProperties")
 
     def evaluate(check: Check, root: Scope) -> Outcome | None:
+        scope = within(root)
+        if preconditions is not None:
+            unmet = _unmet(preconditions, scope)
+            if unmet is not None:
+                return unmet
+        outcome = check(scope)
+        return _reported(outcome, properties, scope) if outcome is not None and properties.value else outcome
+
+    return evaluate
+
+
+def compile_scope(rule: Object, *, path: str, policy_namespace: str, written: str) -> Callable[[Scope], Scope]:
+    """What the rule at `path` sees, as a function from the request's root scope to the rule's own.
+
+    Binds the predefined variables on the root, where they are missing; then come variables given for the rule `written`,
+    its images and its context entries.
+    """
+    entries = rule.get("context")
+    context = compile_context(entries, path=f"{path}.context", policy_namespace=policy_namespace) if entries else None
+    extractors = _extractors(rule.get("imageExtractors") or {}, path)
+
+    def within(root: Scope) -> Scope:
         if "request" not in root.loaders and "request" not in root.values:
             bind_request(root)
         scope = with_rule_variables(root, written) if root.request.rule_variables else root
@@ -179,14 +199,9 @@ def _pipeline(rule: Object, path: str, namespace: str, *, written: str) -> Evalu
                 scope.bind_lazily("images", images)
             if context is not None:
                 context(scope)
-        if preconditions is not None:
-            unmet = _unmet(preconditions, scope)
-            if unmet is not None:
-                return unmet
-        outcome = check(scope)
-        return _reported(outcome, properties, scope) if outcome is not None and properties.value else outcome
+        return scope
 
-    return evaluate
+    return within
 
 
 def _unmet(preconditions: Conditions, scope: Scope) -> Outcome | None:
