@@ -1,7 +1,7 @@
 """The TLS server: bytes in, bytes out. Nothing outside this module knows that it is granian.
 
 granian runs HTTP and TLS in Rust threads and calls us on the process's own event loop (RSGI). What it does and does not do
-was tried out and is written down in docs/decisions/0013.
+was tried out and is written down in docs/decisions/0003.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ Respond = Callable[[str, str, str, bytes], Awaitable[tuple[int, bytes]]]
 
 MAX_BODY = 16 * 1024 * 1024
 """An AdmissionReview holds at most two objects of 3 MiB and what surrounds them."""
+BODY_PATIENCE = 30.0
+"""Seconds a client may take to send its body; the API server itself never waits longer for an answer."""
 CONNECTIONS = 16384
 """Connections served at a time; granian's default, the backlog, lets 1,024 idle clients lock everybody out."""
 HEADERS = [("content-type", "application/json")]
@@ -106,15 +108,15 @@ class WebhookServer:
         self.in_flight += 1
         self._idle.clear()
         try:
-            length = scope.headers.get("content-length")
-            body = await protocol() if length is not None and int(length) <= MAX_BODY else await _bounded(protocol)
+            async with asyncio.timeout(BODY_PATIENCE):
+                body = await _body(scope, protocol)
             if body is None:
                 status, answer = 413, b'{"error":"the body is longer than 16 MiB"}'
             else:
                 status, answer = await self._respond(scope.method, scope.path, scope.query_string, body)
             protocol.response_bytes(status, HEADERS, answer)
-        except (ProtocolClosed, ProtocolError) as error:
-            logger.debug("client went away: %s", error)
+        except (ProtocolClosed, ProtocolError, TimeoutError) as error:
+            logger.debug("client went away or fell asleep: %s", error)
         except Exception:  # the one place where our own bugs end: logged, and the client sees an error
             logger.exception("%s %s failed", scope.method, scope.path)
             protocol.response_bytes(500, HEADERS, b'{"error":"internal error, see the log"}')
@@ -122,6 +124,15 @@ class WebhookServer:
             self.in_flight -= 1
             if not self.in_flight:
                 self._idle.set()
+
+
+async def _body(scope: Any, protocol: Any) -> bytes | None:
+    """The request's body; None when it is too long."""
+    length = scope.headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) <= MAX_BODY:
+        body: bytes = await protocol()
+        return body
+    return await _bounded(protocol)
 
 
 async def _bounded(protocol: AsyncIterator[bytes]) -> bytes | None:

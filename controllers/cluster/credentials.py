@@ -1,6 +1,6 @@
 """Where the API server is and how to log in: a kubeconfig file or the Pod's own ServiceAccount.
 
-Own code instead of kubernetes_asyncio.config, which takes 52 MB of memory to read two files (docs/decisions/0011).
+Own code instead of kubernetes_asyncio.config, which takes 52 MB of memory to read two files (docs/decisions/0001).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """kopf, imported lean and set up so that it writes nothing onto anybody's objects (design.md 6).
 
 INVARIANT (memory): kopf imports kubernetes_asyncio with all its models when it is installed, 37 MB for two type checks that
-never hit here. It is hidden while kopf is imported; nobody else in the operators imports it (docs/decisions/0011).
+never hit here. It is hidden while kopf is imported; nobody else in the operators imports it (docs/decisions/0001).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Following a collection: list, then watch, for ever.
 
 kopf's own watches are not used: `on.event` does not say where a list ends, so an object deleted while the connection was
-down would live on in memory (docs/decisions/0012).
+down would live on in memory (docs/decisions/0002).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ async def list_all(client: Client, target: Target) -> tuple[tuple[Object, ...], 
             if not target.metadata:
                 item.setdefault("apiVersion", page.get("apiVersion"))
                 item.setdefault("kind", kind)
-            objects.append(item)
+            objects.append(_lean(item))
         metadata = page.get("metadata") or {}
         token = metadata.get("continue") or ""
         if not token:
@@ -142,7 +142,15 @@ async def _watch(client: Client, target: Target, version: str) -> AsyncIterator[
             if kind == "ERROR":
                 raise ApiError(int(document.get("code") or 500), str(document.get("reason")), str(document.get("message")))
             seen = (document.get("metadata") or {}).get("resourceVersion") or ""
-            yield seen, None if kind == "BOOKMARK" else Changed(kind, document)
+            yield seen, None if kind == "BOOKMARK" else Changed(kind, _lean(document))
+
+
+def _lean(document: Object) -> Object:
+    """Without the bookkeeping of server-side apply, often the larger half of an object that is kept."""
+    metadata = document.get("metadata")
+    if metadata is not None:
+        metadata.pop("managedFields", None)
+    return document
 
 
 async def _lines(body: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -286,8 +286,8 @@ def test_clients_that_hang_up_or_idle_disturb_nobody(api: Api, apply: Any, admis
     begun = time.monotonic()
     assert TEAM.replace("'", "''") in denied(api, PODS, pod("busy"))
     assert time.monotonic() - begun < 2
-    for sock in idle:
-        sock.close()
+    for client in idle:
+        client.close()
 
 
 def test_an_unknown_kind_in_a_policy_waits_for_its_definition(api: Api, apply: Any) -> None:

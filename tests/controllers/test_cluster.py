@@ -1,0 +1,203 @@
+"""The small parts of controllers/cluster: log-in, discovery, namespaces, bindings, metrics, facts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controllers.cluster.bindings import Bindings
+from controllers.cluster.client import ApiError, Client
+from controllers.cluster.credentials import NoCredentials, from_kubeconfig, in_cluster
+from controllers.cluster.facts import MAX_ROUNDS, World, settle
+from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
+from controllers.cluster.namespaces import Namespaces
+from controllers.cluster.watch import Changed, Listed, backoff
+from engine import Facts, Lookup, LookupFailed
+
+KUBECONFIG = """
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "https://1.2.3.4:6443/"}}]
+users: [{name: u, user: {%s}}]
+"""
+
+
+def kubeconfig(folder: Path, user: str) -> Path:
+    file = folder / "kubeconfig"
+    file.write_text(KUBECONFIG % user)
+    return file
+
+
+def test_a_token_logs_in(tmp_path: Path) -> None:
+    credentials = from_kubeconfig(kubeconfig(tmp_path, "token: abc"))
+    assert (credentials.server, credentials.authorization()) == ("https://1.2.3.4:6443", "Bearer abc")
+
+
+@pytest.mark.parametrize(
+    ("user", "complaint"),
+    [("exec: {command: aws}", "logs in by `exec`"), ("auth-provider: {name: gcp}", "logs in by `auth-provider`")],
+)
+def test_log_ins_by_programs_are_refused_with_a_remedy(tmp_path: Path, user: str, complaint: str) -> None:
+    with pytest.raises(NoCredentials, match=complaint):
+        from_kubeconfig(kubeconfig(tmp_path, user))
+
+
+def test_a_broken_kubeconfig_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    for text in ("[", "7", "current-context: nowhere"):
+        broken.write_text(text)
+        with pytest.raises(NoCredentials, match="broken"):
+            from_kubeconfig(broken)
+    with pytest.raises(NoCredentials, match="No such file"):
+        from_kubeconfig(tmp_path / "absent")
+
+
+def test_a_service_accounts_token_is_read_again_after_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("ca")
+    (tmp_path / "token").write_text("one\n")
+    credentials = in_cluster({"KUBERNETES_SERVICE_HOST": "fd00::1"}, tmp_path)
+    assert (credentials.server, credentials.authorization()) == ("https://[fd00::1]:443", "Bearer one")
+    (tmp_path / "token").write_text("two")
+    assert credentials.authorization() == "Bearer one"
+    credentials.forget_token()
+    assert credentials.authorization() == "Bearer two"
+
+
+def named(name: str, namespace: str = "", **rest: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, **rest}
+
+
+def test_a_list_drops_namespaces_that_vanished() -> None:
+    namespaces = Namespaces()
+    namespaces.handle(Listed(({"metadata": {"name": "a", "labels": {"x": "1"}}}, named("b"))))
+    namespaces.handle(Changed("ADDED", named("c")))
+    namespaces.handle(Listed((named("c"),)))
+    assert [namespaces.labels(name) for name in ("a", "b", "c")] == [None, None, {}]
+    namespaces.handle(Changed("DELETED", named("c")))
+    assert namespaces.labels("c") is None
+
+
+def test_roles_come_from_bindings_of_users_groups_and_service_accounts() -> None:
+    bindings = Bindings()
+    in_namespaces, everywhere = (bindings._handler(index) for index in (0, 1))
+    role, view = {"kind": "Role", "name": "edit"}, {"kind": "ClusterRole", "name": "view"}
+    robot = {"kind": "ServiceAccount", "name": "robot"}
+    in_namespaces(
+        Listed(
+            (
+                named("one", "blue", roleRef=role, subjects=[{"kind": "User", "name": "ann"}, robot]),
+                named("two", "blue", roleRef=view, subjects=[{"kind": "Group", "name": "devs"}]),
+                named("three", "red", roleRef=view, subjects=[{"kind": "Group", "name": "devs"}]),
+            )
+        )
+    )
+    everywhere(
+        Listed((named("four", roleRef={"kind": "ClusterRole", "name": "admin"}, subjects=[{"kind": "User", "name": "ann"}]),))
+    )
+    assert bindings.of("ann", (), "red") == (("blue:edit",), ("admin",))
+    assert bindings.of("bob", ("devs",), "blue") == ((), ("view",))
+    assert bindings.of("bob", ("devs",), "green") == ((), ())
+    assert bindings.of("system:serviceaccount:blue:robot", (), "blue") == (("blue:edit",), ())
+    in_namespaces(Changed("DELETED", named("one", "blue")))
+    assert bindings.of("ann", (), "blue") == ((), ("admin",))
+
+
+def test_waiting_grows_and_stays_bounded() -> None:
+    assert backoff(0) <= 0.05
+    assert all(0.1 <= backoff(attempt) <= 10.0 for attempt in range(1, 100))
+
+
+def test_metrics_are_rendered_under_kyvernos_names() -> None:
+    metrics = Metrics()
+    labels = ("Pod", "blue", "create", "false", "ValidatingWebhookConfiguration")
+    metrics.count("kyverno_admission_requests", labels)
+    metrics.observe("kyverno_admission_review_duration_seconds", labels, 0.02)
+    metrics.state("kyverno_info", [("0.1.0",)])
+    text = metrics.render().decode()
+    assert (
+        'kyverno_admission_requests_total{request_allowed="false",request_webhook="ValidatingWebhookConfiguration",'
+        'resource_kind="Pod",resource_request_operation="create"} 1.0' in text
+    )
+    assert 'le="0.025"' in text
+    assert 'kyverno_info{version="0.1.0"} 1.0' in text
+    assert "blue" not in text, "namespaces are no label unless asked for"
+
+
+def test_the_metrics_config_map_switches_labels_buckets_and_namespaces() -> None:
+    exposure = read_exposure(
+        {
+            "namespaces": '{"exclude":["noisy"]}',
+            "metricsExposure": '{"kyverno_admission_requests_total":{"disabledLabelDimensions":["resource_kind"]},'
+            '"kyverno_policy_results_total":{"enabled":false}}',
+            "bucketBoundaries": "0.1, 1",
+        }
+    )
+    metrics = Metrics(exposure)
+    metrics.count("kyverno_admission_requests", ("Pod", "blue", "create", "true", "w"))
+    metrics.count("kyverno_policy_results", ("x",) * 13)
+    text = metrics.render().decode()
+    assert 'resource_namespace="blue"' in text
+    assert "resource_kind" not in text
+    assert "kyverno_policy_results" not in text
+    assert not exposure.counts("noisy")
+    assert exposure.counts("blue")
+    with pytest.raises(InvalidExposure):
+        read_exposure({"namespaces": "{"})
+
+
+class Answers(Client):
+    """An API server that knows a few paths."""
+
+    def __init__(self, **paths: Any) -> None:
+        self.paths = {f"/{path.replace('__', '/')}": answer for path, answer in paths.items()}
+        self.asked: list[str] = []
+
+    async def call(self, method: str, path: str, **_: Any) -> Any:
+        self.asked.append(path)
+        if path not in self.paths:
+            raise ApiError(404, "NotFound", f"{path} not found")
+        return dict(self.paths[path])
+
+
+CONFIG = Lookup("configMap", "blue/settings")
+
+
+def test_a_question_is_asked_again_with_the_answers() -> None:
+    client = Answers(api__v1__namespaces__blue__configmaps__settings={"data": {"a": "1"}, "binaryData": {"b": "Mg=="}})
+    answer = asyncio.run(settle(lambda facts: facts.answer(CONFIG)["data"], World(client)))
+    assert answer == {"a": "1", "b": "2"}
+    assert len(client.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("lookup", "reason"),
+    [
+        (CONFIG, "not found"),
+        (Lookup("configMap", "red/settings", namespace="blue"), "may not read"),
+        (Lookup("apiCall", "/api/v1/namespaces/red/pods", namespace="blue"), "may not call"),
+        (Lookup("apiCall", "/api/v1/namespaces/blue/../red/pods", namespace="blue"), "no plain path"),
+        (Lookup("apiCall", "/api/v1/namespaces/blue/%2e%2e/red/pods", namespace="blue"), "no plain path"),
+        (Lookup("imageData", "nginx"), "not available here"),
+    ],
+)
+def test_what_cannot_or_must_not_be_read_is_a_failed_fact(lookup: Lookup, reason: str) -> None:
+    with pytest.raises(LookupFailed, match=reason):
+        asyncio.run(settle(lambda facts: facts.answer(lookup), World(Answers())))
+
+
+def test_going_in_circles_ends() -> None:
+    class Forgetful:
+        rounds = 0
+
+        async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
+            self.rounds += 1
+            return facts
+
+    world = Forgetful()
+    with pytest.raises(LookupFailed, match="in a row"):
+        asyncio.run(settle(lambda facts: facts.answer(CONFIG), world))
+    assert world.rounds == MAX_ROUNDS
