@@ -12,6 +12,17 @@ Check = Callable[[Any, str], None]
 """Raises `InvalidPolicy` at the given path for a value of the wrong shape."""
 
 
+_KINDS: Mapping[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "a map",
+    type(None): "null",
+}
+
+
 def anything(value: Any, path: str) -> None:
     """Any JSON value."""
 
@@ -25,7 +36,7 @@ def _typed(name: str, *types: type) -> Check:
 
 
 def _kind(value: Any) -> str:
-    return {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "a map"}[type(value)]
+    return _KINDS[type(value)]
 
 
 text = _typed("a string", str)
