@@ -86,7 +86,7 @@ def _check_rule(rule: Object, spec: Object, path: str, namespace: str, backgroun
     check_match(rule, path, namespaced=bool(namespace))
     _check_kinds(rule, path, background)
     if rule.get("celPreconditions") and (rule.get("validate") or {}).get("cel") is None:
-        raise InvalidPolicy(f"{path}.celPreconditions", "celPreconditions can only be used with validate.cel")
+        raise InvalidPolicy(f"{path}.celPreconditions", "celPrecondition can only be used with validate.cel")
     check_variables(rule, path, background=background)
     for key, value in _conditions(rule, path):
         _check_operations(value, key)

@@ -152,4 +152,4 @@ def _check_user_data(rule: Object, path: str) -> None:
                     raise InvalidPolicy(path, f"{prefix}: invalid variable used at path: {path}/{section}/{where}{key}")
     for text, _ in _variables(rule):
         if any(banned.search(text) for banned in _USER):
-            raise InvalidPolicy(path, f"{prefix}: variable {text} is not allowed")
+            raise InvalidPolicy(path, f"{prefix}: variable {{{{{text}}}}} is not allowed")
