@@ -160,7 +160,7 @@ def _rewritten(rule: Object, flavour: _Flavour, controllers: Sequence[str]) -> O
         validate.setdefault("allowExistingViolations", True)
         if validate.get("pattern") is not None:
             validate["pattern"] = _placed(validate["pattern"], flavour)
-        if validate.get("anyPattern") is not None:
+        if isinstance(validate.get("anyPattern"), list):
             validate["anyPattern"] = [_placed(pattern, flavour) for pattern in validate["anyPattern"]]
     mutate = document.get("mutate")
     if isinstance(mutate, dict):
