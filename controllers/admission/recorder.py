@@ -6,14 +6,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controllers.cluster import events
 from controllers.cluster.events import Events
-from controllers.cluster.metrics import Metrics
+from controllers.cluster.metrics import HistogramCell, Metrics
 from controllers.cluster.settings import Settings
 from engine import Effect, Policy, Request, Result, Rule, Verdict
 
 BATCH = 50
+MAX_WAYS = 1000
+"""Ways through the policies that are remembered; then they are forgotten and found anew."""
 RULE_TYPES = {
     Effect.VALIDATE: "validate",
     Effect.MUTATE: "mutate",
@@ -34,6 +37,15 @@ class Record:
     total: float
 
 
+class _Cells(NamedTuple):
+    """What one way through the policies adds to: counters by 1, histograms by the request's time and by the time per rule."""
+
+    counters: list[list[float]]
+    requests: list[HistogramCell]
+    rules: list[HistogramCell]
+    kept: tuple[Rule, ...]
+
+
 class Recorder:
     """Takes records without waiting; when more than `capacity` wait, the oldest are left out of events and metrics."""
 
@@ -45,6 +57,8 @@ class Recorder:
         self._filled = asyncio.Event()
         self._policies: dict[int, tuple[Rule, tuple[str, ...]]] = {}
         self._background: dict[str, bool] = {}
+        self._cells: dict[tuple[object, ...], _Cells] = {}
+        self._epoch = 0
 
     def put(self, record: Record) -> None:
         self._waiting.append(record)
@@ -68,6 +82,7 @@ class Recorder:
     def rules_changed(self, policies: Iterable[Policy]) -> None:
         """New policies are in force: the gauge of rules, and what is remembered of them."""
         self._policies.clear()
+        self._cells.clear()
         rows = []
         self._background = {}
         for policy in policies:
@@ -78,31 +93,68 @@ class Recorder:
 
     def _record(self, record: Record) -> None:
         request, verdict = record.request, record.verdict
-        operation = request.operation.lower()
         if self._metrics.exposure.counts(request.namespace):
-            labels = (request.kind.kind, request.namespace, operation, "true" if verdict.allowed else "false", record.webhook)
-            self._metrics.count("kyverno_admission_requests", labels)
-            self._metrics.observe("kyverno_admission_review_duration_seconds", labels, record.total)
+            counters, requests, rules, _ = self._cells_of(record)
+            for counter in counters:
+                counter[0] += 1
+            for histogram in requests:
+                histogram.observe(record.total)
             share = record.evaluation / (len(verdict.results) or 1)
-            dry_run = "true" if request.dry_run else "false"
-            for result in verdict.results:
-                mode = "enforce" if result.enforced else "audit"
-                row = (
-                    mode,
-                    *self._labels(result),
-                    request.kind.kind,
-                    request.namespace,
-                    operation,
-                    result.rule.name,
-                    result.status.value,
-                    RULE_TYPES.get(result.rule.effect, ""),
-                    "admission_request",
-                    dry_run,
-                )
-                self._metrics.count("kyverno_policy_results", row)
-                self._metrics.observe("kyverno_policy_execution_duration_seconds", row, share)
+            for histogram in rules:
+                histogram.observe(share)
         if not request.dry_run and verdict.results:
             self._write_events(record)
+
+    def _cells_of(self, record: Record) -> _Cells:
+        """The metric cells that a record adds to: the same for every request that went the same way."""
+        if self._epoch != self._metrics.epoch or len(self._cells) > MAX_WAYS:
+            self._cells.clear()
+            self._epoch = self._metrics.epoch
+        request, verdict = record.request, record.verdict
+        way = (
+            request.kind.kind,
+            request.namespace,
+            request.operation,
+            request.dry_run,
+            verdict.allowed,
+            record.webhook,
+            *[(id(result.rule), result.status, result.enforced) for result in verdict.results],
+        )
+        cells = self._cells.get(way)
+        if cells is None:
+            cells = self._cells[way] = self._new_cells(record)
+        return cells
+
+    def _new_cells(self, record: Record) -> _Cells:
+        request, verdict, metrics = record.request, record.verdict, self._metrics
+        operation = request.operation.lower()
+        labels = (request.kind.kind, request.namespace, operation, "true" if verdict.allowed else "false", record.webhook)
+        counters = [metrics.counter("kyverno_admission_requests", labels)]
+        requests = [metrics.histogram("kyverno_admission_review_duration_seconds", labels)]
+        rules = []
+        for result in verdict.results:
+            row = (
+                "enforce" if result.enforced else "audit",
+                *self._labels(result),
+                request.kind.kind,
+                request.namespace,
+                operation,
+                result.rule.name,
+                result.status.value,
+                RULE_TYPES.get(result.rule.effect, ""),
+                "admission_request",
+                "true" if request.dry_run else "false",
+            )
+            counters.append(metrics.counter("kyverno_policy_results", row))
+            rules.append(metrics.histogram("kyverno_policy_execution_duration_seconds", row))
+        # INVARIANT (identity): `way` holds ids of rules, so the cells keep the rules alive with them
+        kept = tuple(result.rule for result in verdict.results)
+        return _Cells(
+            [cell for cell in counters if cell is not None],
+            [cell for cell in requests if cell is not None],
+            [cell for cell in rules if cell is not None],
+            kept,
+        )
 
     def _write_events(self, record: Record) -> None:
         if self._events.full:

@@ -107,6 +107,21 @@ def _base(name: str) -> str:
     return name if METRICS.get(name) else name.removesuffix("_total")
 
 
+class HistogramCell:
+    """How often values fell into each bucket, and their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
 class _Series:
     """One metric: its kept labels and its values per label tuple."""
 
@@ -127,8 +142,8 @@ class _Series:
     def family(self) -> Metric:
         if self.definition.type == "counter":
             counter = CounterMetricFamily(self.name, self.definition.help, labels=self.labels)
-            for key, value in self.values.items():
-                counter.add_metric(key, value)
+            for key, cell in self.values.items():
+                counter.add_metric(key, cell[0])
             return counter
         if self.definition.type == "gauge":
             gauge = GaugeMetricFamily(self.name, self.definition.help, labels=self.labels)
@@ -137,12 +152,12 @@ class _Series:
             return gauge
         histogram = HistogramMetricFamily(self.name, self.definition.help, labels=self.labels)
         bounds = [*(repr(bound) for bound in self.buckets), "+Inf"]
-        for key, (counts, total) in self.values.items():
+        for key, cell in self.values.items():
             running, rows = 0, []
-            for bound, count in zip(bounds, counts, strict=True):
+            for bound, count in zip(bounds, cell.counts, strict=True):
                 running += count
                 rows.append((bound, running))
-            histogram.add_metric(key, buckets=rows, sum_value=total)
+            histogram.add_metric(key, buckets=rows, sum_value=cell.total)
         return histogram
 
 
@@ -153,11 +168,16 @@ class Metrics(Collector):
         self._registry = CollectorRegistry(auto_describe=False)
         self.exposure = exposure
         self._series: dict[str, _Series] = {}
+        self.epoch = 0
         self.expose(exposure)
         self._registry.register(self)
 
     def expose(self, exposure: Exposure) -> None:
-        """Starts over with another exposure; what was counted is dropped, as labels may have changed."""
+        """Starts over with another exposure; what was counted is dropped, as labels may have changed.
+
+        `epoch` goes up: cells that were handed out before count nothing any more.
+        """
+        self.epoch += 1
         self.exposure = exposure
         kept = {name: series for name, series in self._series.items() if series.definition.type == "gauge"}
         self._series = {
@@ -166,22 +186,31 @@ class Metrics(Collector):
             if name not in exposure.disabled
         }
 
-    def count(self, name: str, labels: Sequence[str] = (), amount: float = 1) -> None:
+    def counter(self, name: str, labels: Sequence[str] = ()) -> list[float] | None:
+        """The cell of one series, `[value]`, to add to; None where the metric is switched off."""
         series = self._series.get(name)
-        if series is not None:
-            key = series.key(labels)
-            series.values[key] = series.values.get(key, 0) + amount
+        return None if series is None else series.values.setdefault(series.key(labels), [0])
 
-    def observe(self, name: str, labels: Sequence[str], seconds: float) -> None:
+    def histogram(self, name: str, labels: Sequence[str]) -> HistogramCell | None:
+        """The cell of one series; None where the metric is switched off."""
         series = self._series.get(name)
         if series is None:
-            return
+            return None
         key = series.key(labels)
-        held = series.values.get(key)
+        held: HistogramCell | None = series.values.get(key)
         if held is None:
-            held = series.values[key] = [[0] * (len(series.buckets) + 1), 0.0]
-        held[0][bisect.bisect_left(series.buckets, seconds)] += 1
-        held[1] += seconds
+            held = series.values[key] = HistogramCell(series.buckets)
+        return held
+
+    def count(self, name: str, labels: Sequence[str] = (), amount: float = 1) -> None:
+        cell = self.counter(name, labels)
+        if cell is not None:
+            cell[0] += amount
+
+    def observe(self, name: str, labels: Sequence[str], seconds: float) -> None:
+        cell = self.histogram(name, labels)
+        if cell is not None:
+            cell.observe(seconds)
 
     def state(self, name: str, rows: Iterable[Sequence[str]]) -> None:
         """Replaces a gauge's rows; each counts as 1."""
