@@ -31,7 +31,13 @@ _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class InvalidYAML(LanguageError):
-    """A text that is no YAML, or YAML that has no JSON."""
+    """A text that is no YAML, or YAML that has no JSON. `line` and `column` count from 1, 0 where they are not known."""
+
+    def __init__(self, message: str, reason: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason or message.removeprefix("yaml: ")
+        self.line = line
+        self.column = column
 
 
 class _Loader(_BASE):  # type: ignore[misc]  # chosen at import
@@ -43,14 +49,17 @@ class _Loader(_BASE):  # type: ignore[misc]  # chosen at import
         return f"{_TAG}seq" if kind is yaml.SequenceNode else f"{_TAG}map"
 
 
-def load(text: str) -> Any:
-    """The first document of `text` as a JSON value; null when there is none. Raises `InvalidYAML`."""
+def load(text: str, *, unique: bool = False) -> Any:
+    """The first document of `text` as a JSON value; null when there is none. Raises `InvalidYAML`.
+
+    Of a key that comes twice the last counts; with `unique` it is an error.
+    """
     loader: Any = None
     try:
         loader = _Loader(text)
         node = loader.get_node() if loader.check_node() else None
     except yaml.YAMLError as error:
-        raise InvalidYAML(_reason(error)) from None
+        raise _invalid(error) from None
     except (RecursionError, ValueError):
         raise InvalidYAML("yaml: the document cannot be read") from None
     finally:
@@ -59,19 +68,25 @@ def load(text: str) -> Any:
     if node is None:
         return None
     try:
-        return _Converter().value(node)
+        return _Converter(unique).value(node)
     except RecursionError:
         raise InvalidYAML("yaml: exceeded max depth") from None
 
 
-def _reason(error: yaml.YAMLError) -> str:
-    problem = getattr(error, "problem", None) or str(error)
-    mark = getattr(error, "problem_mark", None)
-    return f"yaml: line {mark.line + 1}: {problem}" if mark is not None else f"yaml: {problem}".splitlines()[0]
+def _invalid(error: yaml.YAMLError) -> InvalidYAML:
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    return _at(problem, getattr(error, "problem_mark", None))
+
+
+def _at(problem: str, mark: Any) -> InvalidYAML:
+    if mark is None:
+        return InvalidYAML(f"yaml: {problem}", problem)
+    return InvalidYAML(f"yaml: line {mark.line + 1}: {problem}", problem, mark.line + 1, mark.column + 1)
 
 
 class _Converter:
-    def __init__(self) -> None:
+    def __init__(self, unique: bool) -> None:
+        self.unique = unique
         self.nodes = 0
         self.open: set[int] = set()
 
@@ -101,7 +116,10 @@ class _Converter:
                         raise InvalidYAML("yaml: map merge requires map or sequence of maps as the value")
                     merged = {**self.value(source), **merged}
             else:
-                own[_key(key)] = self.value(item)
+                name = _key(key)
+                if self.unique and name in own:
+                    raise _at(f"key `{name}` is given twice", key.start_mark)
+                own[name] = self.value(item)
         return {**merged, **own} if merged else own
 
 

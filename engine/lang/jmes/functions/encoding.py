@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from engine.lang import yaml_value
 from engine.lang.errors import ExpressionError
 from engine.lang.jmes import json_text
 from engine.lang.jmes.functions.signature import function
@@ -42,6 +41,8 @@ def parse_json(text: str) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
+    from engine.lang import yaml_value  # PyYAML takes a tenth of the time to start, and few policies need it
+
     try:
         return yaml_value.load(printable(text))
     except yaml_value.InvalidYAML as error:
