@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Among = Callable[[Policy], bool]
 VALIDATING = frozenset({Effect.VALIDATE})
+GENERATING = frozenset({Effect.GENERATE})
 DECISIVE = frozenset({Status.PASS, Status.FAIL})
 
 
@@ -57,6 +58,13 @@ def scan(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, amon
     return evaluate(
         policies, request, facts, effects=VALIDATING, among=in_background, skip=lambda rule: rule.needs_user, background=True
     )
+
+
+def generate(
+    policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, among: Among | None = None
+) -> tuple[Response, ...]:
+    """What a trigger makes policies generate: each passing result holds the wanted documents in `generated` (spec 2.8)."""
+    return evaluate(policies, request, facts, effects=GENERATING, among=among)
 
 
 def evaluate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.errors import LookupFailed, Unknown
+from engine.lang import go_json
 
 Source = Literal["configMap", "apiCall", "service", "globalReference", "imageData", "resource"]
 
@@ -30,6 +31,32 @@ class Lookup:
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"
+
+
+def resource(api_version: str, kind: str, *, namespace: str, name: str, policy_namespace: str = "") -> Lookup:
+    """Asks for one stored object; the answer is its document, or None where there is none.
+
+    `key` is `namespace/name` (`/name` for a cluster-scoped object), `options` hold apiVersion and kind.
+    """
+    return Lookup("resource", f"{namespace}/{name}", options=_of_kind(api_version, kind), namespace=policy_namespace)
+
+
+def resources(
+    api_version: str, kind: str, *, namespace: str = "", selector: Mapping[str, Any] | None = None, policy_namespace: str = ""
+) -> Lookup:
+    """Asks for all stored objects of a kind in a namespace (empty: in all); the answer is a list of documents.
+
+    `key` is the namespace, `method` is `LIST`, `options` hold apiVersion, kind and, as JSON, the label selector. The answer may
+    hold more than the selector wants: who asks, selects again.
+    """
+    options = _of_kind(api_version, kind)
+    if selector:
+        options += (("labelSelector", go_json.dumps(selector)),)
+    return Lookup("resource", namespace, "LIST", options=options, namespace=policy_namespace)
+
+
+def _of_kind(api_version: str, kind: str) -> tuple[tuple[str, str], ...]:
+    return (("apiVersion", api_version), ("kind", kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from engine.compiler.validation import check_policy, warnings_of
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.errors import ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
-from engine.policy import Check, Effect, Policy, PolicyIdentity, Rule, WebhookSettings
+from engine.policy import Check, Effect, Match, Policy, PolicyIdentity, Rule, WebhookSettings
 from engine.request import Object
 from engine.result import Outcome, Status
-from engine.rules.bodies import ACTIONS, BODIES, WITH_CONTEXT
+from engine.rules.bodies import ACTIONS, BODIES, WITH_CONTEXT, WITH_POLICY
 from engine.rules.excepted import EXCEPTED, Evaluate, excepted_pod_security
 from engine.rules.pod_security import PodSecurityCheck
 from engine.scope import Scope
@@ -91,7 +91,7 @@ def _rule_count(rules: list[Object]) -> dict[str, int]:
 
 def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: str, *, origin: str = "") -> Rule:
     name = str(rule["name"])
-    effect, kind, check = _compile_body(rule, name, path, identity.namespace)
+    effect, kind, check = _compile_body(rule, name, path, identity)
     clauses = (rule.get("match") or {}, rule.get("exclude"))
     if origin:
         clauses = (in_any_version(clauses[0]), in_any_version(clauses[1]))
@@ -108,21 +108,26 @@ def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: st
         document=rule,
         origin=origin,
         allow_existing_violations=_default(validate.get("allowExistingViolations"), True),
-        on_delete=kind not in NOT_ON_DELETE,
+        on_delete=_states_delete(match) if effect is Effect.GENERATE else kind not in NOT_ON_DELETE,
         needs_user=match.needs_user,
         skip_background_requests=_default(rule.get("skipBackgroundRequests"), True),
         excepted=excepted_pod_security(evaluate, check) if isinstance(check, PodSecurityCheck) else EXCEPTED.get(effect),
     )
 
 
-def _compile_body(rule: Object, name: str, path: str, namespace: str) -> tuple[Effect, str, Check]:
+def _states_delete(match: Match) -> bool:
+    """Does the author name DELETE? Only then the end of a trigger generates (spec 2.8)."""
+    return any(reach.stated and "DELETE" in reach.operations for reach in match.reach)
+
+
+def _compile_body(rule: Object, name: str, path: str, identity: PolicyIdentity) -> tuple[Effect, str, Check]:
     """Effect, name and check of what the rule does."""
     action = next(key for key in _EFFECTS if rule.get(key) is not None)
     effect = _EFFECTS[action]
     if action != "validate":
         if effect is Effect.MUTATE and rule[action].get("targets"):
             effect = Effect.MUTATE_EXISTING
-        return effect, action, _compiled(ACTIONS, action, rule[action], name, None, f"{path}.{action}", namespace)
+        return effect, action, _compiled(ACTIONS, action, rule[action], name, None, f"{path}.{action}", identity)
     validate = rule["validate"]
     kind = next(
         key
@@ -131,7 +136,7 @@ def _compile_body(rule: Object, name: str, path: str, namespace: str) -> tuple[E
     )
     message = validate.get("message")
     template = compile_template(message, path=f"{path}.validate.message", at="/validate/message") if message else None
-    return effect, kind, _compiled(BODIES, kind, validate[kind], name, template, f"{path}.validate.{kind}", namespace)
+    return effect, kind, _compiled(BODIES, kind, validate[kind], name, template, f"{path}.validate.{kind}", identity)
 
 
 def _compiled(
@@ -141,14 +146,16 @@ def _compiled(
     rule: str,
     message: Template | None,
     path: str,
-    namespace: str,
+    identity: PolicyIdentity,
 ) -> Check:
     compile_check = table.get(kind)
     if compile_check is None:
         compile_template(body, path=path, at=f"/{kind}")  # its expressions are checked all the same
         return _unsupported(kind)
     if kind in WITH_CONTEXT:
-        return compile_check(body, rule=rule, message=message, path=path, policy_namespace=namespace)
+        return compile_check(body, rule=rule, message=message, path=path, policy_namespace=identity.namespace)
+    if kind in WITH_POLICY:
+        return compile_check(body, rule=rule, message=message, path=path, policy=identity)
     return compile_check(body, rule=rule, message=message, path=path)
 
 

@@ -1,7 +1,8 @@
 """What rules do: one module per check, and the tables that name them.
 
 `BODIES` are the keys of `validate`, `ACTIONS` the other kinds of rules. A compiler takes (spec, rule=, message=, path=) and
-gives a `Check`; those in `WITH_CONTEXT` hold context entries of their own and take `policy_namespace=` too.
+gives a `Check`; those in `WITH_CONTEXT` hold context entries of their own and take `policy_namespace=` too, those in
+`WITH_POLICY` name their policy in what they make and take its identity as `policy=`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.policy import Check
-from engine.rules import deny, foreach, pattern, pod_security
+from engine.rules import deny, foreach, generate, pattern, pod_security
 
 Compile = Callable[..., Check]
 
@@ -20,7 +21,10 @@ BODIES: dict[str, Compile] = {
     "foreach": foreach.compile_check,
     "podSecurity": pod_security.compile_check,
 }
-ACTIONS: dict[str, Compile] = {}
+ACTIONS: dict[str, Compile] = {
+    "generate": generate.compile_check,
+}
 WITH_CONTEXT = frozenset({"foreach"})
+WITH_POLICY = frozenset({"generate"})
 
-__all__ = ["ACTIONS", "BODIES", "WITH_CONTEXT", "Compile"]
+__all__ = ["ACTIONS", "BODIES", "WITH_CONTEXT", "WITH_POLICY", "Compile"]
