@@ -62,6 +62,7 @@ class Admission:
         self._certificates = asyncio.Lock()
         self._ready = False
         self._ending = False
+        self._follow_up = False
         self._material: Material | None = None
         self._owner: dict[str, Any] | None = None
         self._defaults = settings_module.default_settings(environment.namespace)
@@ -110,7 +111,8 @@ class Admission:
         self._metrics_server = MetricsServer(self.metrics, host=flags.metricsHost, port=flags.metricsPort)
 
     async def run(self) -> None:
-        """Lives until SIGTERM or SIGINT. Raises what ended it otherwise."""
+        """Lives until SIGTERM or SIGINT. Raises what ended it otherwise, `PortTaken` among others."""
+        self.server.try_port()
         async with self._client, self._lease_client:
             registry = kopf.OperatorRegistry()
             kopf.on.startup(registry=registry, id="start")(self._start)
@@ -177,13 +179,14 @@ class Admission:
         self._spawn("leadership", self._leadership.run(self.reconciler.run))
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)  # a review makes hundreds of objects and hardly a cycle
         logger.info("serving on port %d", self.flags.webhookServerPort)
         yield kopf.WebhookClientConfig(url=f"https://127.0.0.1:{self.flags.webhookServerPort}")
         try:
             await self.server.wait()
             if not self._ending:
                 self._fail(RuntimeError("the webhook server ended by itself"))
-            await self._stop.wait()
+            await asyncio.Event().wait()  # until kopf cancels us
         finally:
             self._ready = False
             await self.server.stop(patience=0)
@@ -191,10 +194,16 @@ class Admission:
     # Changes
 
     def _policy_changed(self, entry: Entry, change: Change) -> None:
-        policies = [e.policy for e in self.policies.entries.values() if e.policy is not None]
-        self.recorder.rules_changed(policies)
         if entry.policy is not None:
             self.metrics.count("kyverno_policy_changes", change_labels(entry.policy, change))
+        if not self._follow_up:
+            self._follow_up = True
+            asyncio.get_running_loop().call_soon(self._policies_changed)
+
+    def _policies_changed(self) -> None:
+        """Once for all changes of one event: a list brings hundreds of policies."""
+        self._follow_up = False
+        self.recorder.rules_changed(self.policies.snapshot)
         self._want_bindings()
         self.reconciler.nudge()
 
@@ -294,8 +303,8 @@ class Admission:
         name = f"{self.environment.role}:webhook"
         try:
             role = await self._client.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}")
-        except ApiError as error:
-            logger.info("webhook configurations get no owner: ClusterRole %s: %s", name, error.reason or error.status)
+        except FAILURES as error:
+            logger.info("webhook configurations get no owner: ClusterRole %s: %s", name, error)
             return None
         uid = role["metadata"]["uid"]
         return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": name, "uid": uid}

@@ -55,9 +55,13 @@ class WebhookServer:
         self._idle.set()
         self.in_flight = 0
 
+    def try_port(self) -> None:
+        """Raises `PortTaken` when another process has it."""
+        _refuse_taken(self._host, self._port)
+
     async def start(self, pair: Pair) -> None:
         """Begins to serve. Raises `PortTaken`."""
-        _refuse_taken(self._host, self._port)
+        self.try_port()
         self._files.write(pair)
         self._granian = Granian(
             self._handle,
