@@ -28,6 +28,14 @@ class InvalidPolicy(EngineError):
         self.reason = reason
 
 
+class UnknownField(InvalidPolicy):
+    """A field that the kind does not have; `known` are those it has at that place."""
+
+    def __init__(self, path: str, known: Iterable[str]) -> None:
+        super().__init__(path, "unknown field")
+        self.known = tuple(known)
+
+
 class EvaluationError(EngineError):
     """A rule that cannot be answered for this request; becomes a Result with status `error`."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.compiler.shape import Check, anything, boolean, integer, list_of, map_of, mapping, nested, one_of, record, text
-from engine.errors import InvalidPolicy
+from engine.errors import InvalidPolicy, UnknownField
 
 texts = list_of(text)
 text_map = map_of(text)
@@ -271,6 +271,7 @@ spec = record(
 )
 
 
+_DOCUMENT = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA: dict[str, Check] = {
     "name": text,
     "namespace": text,
@@ -289,8 +290,8 @@ def check_fields(document: Mapping[str, Any]) -> None:
 def check_document(document: Mapping[str, Any], check_spec: Check) -> None:
     """The same for any kind of document that has metadata and a spec."""
     for key in document:
-        if key not in ("apiVersion", "kind", "metadata", "spec", "status"):
-            raise InvalidPolicy(key, "unknown field")
+        if key not in _DOCUMENT:
+            raise UnknownField(key, _DOCUMENT)
     for key in ("metadata", "spec"):
         if document.get(key) is None:
             raise InvalidPolicy(key, "Required value")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.errors import InvalidPolicy
+from engine.errors import InvalidPolicy, UnknownField
 from engine.lang import go_json
 
 Check = Callable[[Any, str], None]
@@ -87,7 +87,7 @@ def _check_record(value: Any, path: str, required: tuple[str, ...], fields: Mapp
     for key, item in value.items():
         check = fields.get(key)
         if check is None:
-            raise InvalidPolicy(f"{path}.{key}", "unknown field")
+            raise UnknownField(f"{path}.{key}", fields)
         if item is not None:
             check(item, f"{path}.{key}")
     for key in required:
