@@ -1,0 +1,1 @@
+"""Files instead of a cluster: the command line of the engine (`pyvern`, `kubectl pyvern`)."""

@@ -1,39 +1,81 @@
-"""Pyvern's engine: policies in, verdicts out. Pure: no sockets, files, environment, clock or event loop."""
+"""Pyvern's engine: policies in, verdicts out. Pure: no sockets, files, environment, clock or event loop.
+
+Names are imported when they are first asked for: no process needs all of them, and some of what stands behind them takes
+long to load. `engine.explain` and `engine.lint` are faces of their own, for tools.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from engine.clauses.filters import compile_exclusions, compile_filters
-from engine.compiler import FRONTENDS, compile_exception, compile_policy
-from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
-from engine.evaluate import Response, generate, scan, validate
-from engine.evaluate import evaluate as respond
-from engine.facts import NO_FACTS, Facts, Lookup
-from engine.policy import Effect, KindSelector, Policy, PolicyException, PolicyIdentity, Reach, Rule
-from engine.policyset import PolicySet
-from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
-from engine.result import Outcome, Result, Status, Verdict
-
 if TYPE_CHECKING:
+    from engine.clauses.filters import compile_exclusions, compile_filters
+    from engine.compiler import FRONTENDS, compile_exception, compile_policy
+    from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
+    from engine.evaluate import Response, deletable, generate, scan, validate
+    from engine.evaluate import evaluate as respond
+    from engine.facts import NO_FACTS, Facts, Lookup
     from engine.lang.go_json import dumps as json_text
+    from engine.lang.go_yaml_value import dump_value as yaml_text
     from engine.lang.jmes import compile_expression
     from engine.lang.yaml_value import InvalidYAML
     from engine.lang.yaml_value import load as load_yaml
+    from engine.policy import Effect, KindSelector, Policy, PolicyException, PolicyIdentity, Reach, Rule
+    from engine.policyset import PolicySet
+    from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
+    from engine.result import Outcome, Result, Status, Verdict
 
-_LATER = {
+_HOMES = {
+    "Effect": ("engine.policy", "Effect"),
+    "EngineError": ("engine.errors", "EngineError"),
+    "EvaluationError": ("engine.errors", "EvaluationError"),
+    "FRONTENDS": ("engine.compiler", "FRONTENDS"),
+    "Facts": ("engine.facts", "Facts"),
+    "GroupVersionKind": ("engine.request", "GroupVersionKind"),
+    "GroupVersionResource": ("engine.request", "GroupVersionResource"),
+    "InvalidPolicy": ("engine.errors", "InvalidPolicy"),
     "InvalidYAML": ("engine.lang.yaml_value", "InvalidYAML"),
+    "KindSelector": ("engine.policy", "KindSelector"),
+    "Lookup": ("engine.facts", "Lookup"),
+    "LookupFailed": ("engine.errors", "LookupFailed"),
+    "NO_FACTS": ("engine.facts", "NO_FACTS"),
+    "Object": ("engine.request", "Object"),
+    "Outcome": ("engine.result", "Outcome"),
+    "Policy": ("engine.policy", "Policy"),
+    "PolicyException": ("engine.policy", "PolicyException"),
+    "PolicyIdentity": ("engine.policy", "PolicyIdentity"),
+    "PolicySet": ("engine.policyset", "PolicySet"),
+    "Reach": ("engine.policy", "Reach"),
+    "Request": ("engine.request", "Request"),
+    "Response": ("engine.evaluate", "Response"),
+    "Result": ("engine.result", "Result"),
+    "Rule": ("engine.policy", "Rule"),
+    "Status": ("engine.result", "Status"),
+    "Unknown": ("engine.errors", "Unknown"),
+    "User": ("engine.request", "User"),
+    "Verdict": ("engine.result", "Verdict"),
+    "compile_exception": ("engine.compiler", "compile_exception"),
+    "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
+    "compile_filters": ("engine.clauses.filters", "compile_filters"),
+    "compile_policy": ("engine.compiler", "compile_policy"),
+    "generate": ("engine.evaluate", "generate"),
     "json_text": ("engine.lang.go_json", "dumps"),
+    "kind_of": ("engine.request", "kind_of"),
     "load_yaml": ("engine.lang.yaml_value", "load"),
+    "respond": ("engine.evaluate", "evaluate"),
+    "scan": ("engine.evaluate", "scan"),
+    "validate": ("engine.evaluate", "validate"),
+    "yaml_text": ("engine.lang.go_yaml_value", "dump_value"),
 }
-"""Names that are imported when they are first used: not every process needs them, and some take long."""
+"""Name -> (module, its name there)."""
 
 
 def __getattr__(name: str) -> Any:
-    where = _LATER.get(name)
-    if where is None:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(where[0]), where[1])
+    value = globals()[name] = getattr(import_module(home[0]), home[1])
+    return value
 
 
 __all__ = [
@@ -70,6 +112,7 @@ __all__ = [
     "compile_expression",
     "compile_filters",
     "compile_policy",
+    "deletable",
     "generate",
     "json_text",
     "kind_of",
@@ -77,4 +120,5 @@ __all__ = [
     "respond",
     "scan",
     "validate",
+    "yaml_text",
 ]

@@ -43,7 +43,7 @@ def dump(tree: Tree) -> str:
     return "".join(out)
 
 
-def _sorted(keys: Iterable[str]) -> list[str]:
+def natural_order(keys: Iterable[str]) -> list[str]:
     """`keys` in go-yaml's natural order: digits as numbers, other characters before letters."""
     return sorted(keys, key=cmp_to_key(_compare))
 
@@ -52,19 +52,19 @@ def _write_mapping(tree: Tree, indent: int, out: list[str]) -> None:
     margin = " " * indent
     lead = ""
     ordinary = all(map(_ORDINARY_KEY, tree))
-    for key in sorted(tree) if ordinary else _sorted(tree):
+    for key in sorted(tree) if ordinary else natural_order(tree):
         value = tree[key]
-        if ordinary or _is_simple(key):
-            name = f"{lead}{key if ordinary else _scalar(key, 0, 0, folds=False)}:"
+        if ordinary or is_simple_key(key):
+            name = f"{lead}{key if ordinary else scalar_text(key, 0, 0, folds=False)}:"
             column = indent - len(lead) + len(name) + 1
             nested = f"\n{margin}  "
         else:
-            written = _scalar(key, indent + STEP, indent + STEP)
+            written = scalar_text(key, indent + STEP, indent + STEP)
             name = f"{lead}? {written}{'' if written[-1] in LINE_ENDS else NEWLINE}{margin}:"
             column = indent + STEP
             nested = " "
         if isinstance(value, str):
-            text = _scalar(value, column, indent + STEP)
+            text = scalar_text(value, column, indent + STEP)
             out.append(f"{name} {text}" if text[-1] in LINE_ENDS else f"{name} {text}\n")
         elif value:
             out.append(name)
@@ -75,12 +75,12 @@ def _write_mapping(tree: Tree, indent: int, out: list[str]) -> None:
         lead = margin
 
 
-def _is_simple(key: str) -> bool:
+def is_simple_key(key: str) -> bool:
     return len(key.encode("utf-8", "surrogatepass")) <= LONGEST_SIMPLE_KEY and not _BREAKS.search(key)
 
 
 @lru_cache(maxsize=2048)
-def _scalar(text: str, column: int, indent: int, *, folds: bool = True) -> str:
+def scalar_text(text: str, column: int, indent: int, *, folds: bool = True) -> str:
     """`text` from `column` on, its further lines at `indent`.
 
     Remembered, because denials repeat the same few messages: folding them anew took half of a denial's time

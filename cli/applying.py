@@ -1,0 +1,179 @@
+"""The work of `pyvern apply`: load, ask, print, count."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from cli import render, report
+from cli.apply import Options
+from cli.documents import load_paths
+from cli.errors import InputError
+from cli.evaluation import Answer, Evaluator, World
+from cli.fake_cluster import FakeCluster
+from cli.kinds import with_definitions
+from cli.offline_facts import OfflineFacts, entries_of
+from cli.outcome import Counts, status_of
+from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
+from cli.resources import Resources, load_resources
+from cli.values import NO_VALUES, Values, load_user, load_values, values_of_flags
+from engine import Effect, Object, Policy, PolicyException, yaml_text
+
+VIOLATIONS = "exit as there are policy violations"
+ERRORS = "exit as there are policy errors"
+NO_PASS = "exit as no objects satisfied policy"
+
+
+def applied(options: Options) -> int:
+    policies = load_policies(options.policies)
+    kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
+    resources = load_resources(options.resources, kinds=kinds)
+    targets = load_resources(options.target_resources, kinds=kinds)
+    exceptions, faults = _exceptions(options, policies, resources)
+    faults = [*policies.errors, *resources.errors, *targets.errors, *faults]
+    objects = [item.object for item in resources.items]
+    cluster = FakeCluster([*objects, *(item.object for item in targets.items)], kinds=kinds)
+    world = World(
+        policies=[item.policy for item in policies.items],
+        exceptions=exceptions,
+        facts=OfflineFacts(cluster=cluster, entries=entries_of(objects, cluster)),
+        values=_values(options),
+        user=load_user(options.user_info) if options.user_info else None,
+    )
+    _complain(faults, resources.warnings, policies)
+    quiet = options.stdin or options.policy_report
+    if not quiet:
+        _say(render.heading(rule_count(world.policies), len(objects), len(exceptions)))
+        if policies.invalid:
+            _say(render.invalid_policies(policies.invalid))
+    evaluator = Evaluator(world)
+    answers = [answer for object_ in objects for answer in evaluator(object_)]
+    if options.output or not options.policy_report:
+        _changed(answers, Sink(options.output, bare=options.stdin))
+    counts = _counts(answers, policies, options)
+    if options.policy_report:
+        sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))
+    elif options.table:
+        _say(render.table(answers, detailed=options.detailed_results, audit_warn=options.audit_warn, colours=options.colours))
+    elif not options.stdin:
+        _tell(answers, options)
+        _say(f"\n{counts.line()}")
+    return _status(counts, options, broken=bool(faults))
+
+
+def rule_count(policies: Iterable[Policy]) -> int:
+    """What the heading counts: rules of Kyverno's policies with the generated ones, other policies as one."""
+    return sum(len(policy.rules) if policy.identity.kind in render.KYVERNO_KINDS else 1 for policy in policies)
+
+
+def _exceptions(
+    options: Options, policies: Policies, resources: Resources
+) -> tuple[list[PolicyException], list[InputError]]:
+    exceptions, faults = load_exceptions(options.exceptions)
+    documents = [*policies.exceptions] if options.exceptions_within_policies else []
+    if options.exceptions_within_resources:
+        documents += [item.document for item in resources.items if item.kind.kind == "PolicyException"]
+    more, more_faults = exceptions_from(documents)
+    return [*exceptions, *more], [*faults, *more_faults]
+
+
+def _values(options: Options) -> Values:
+    if options.values_file:
+        return load_values(options.values_file)
+    return Values(flags=values_of_flags(options.settings)) if options.settings else NO_VALUES
+
+
+def _complain(faults: Sequence[InputError], warnings: Sequence[str], policies: Policies) -> None:
+    for fault in faults:
+        _warn(f"Error: {fault}")
+    for warning in warnings:
+        _warn(f"Warning: {warning}")
+    for document in policies.others:
+        kind = f"`{document.value['apiVersion']}, {document.value['kind']}`"
+        reason = "policies of this kind are not supported yet" if is_policy_kind(document) else "is no policy"
+        _warn(f"Warning: {document.file}:{document.line}: {kind} {reason}, it is left out")
+
+
+class Sink:
+    """Where mutated and generated objects go: a file, a folder with a file for each, or standard output (`bare`: YAML alone)."""
+
+    def __init__(self, path: str, *, bare: bool) -> None:
+        self.path = path
+        self.bare = bare
+        self.begun: set[str] = set()
+
+    def put(self, document: Object, heading: str, name: str) -> None:
+        text = f"{yaml_text(document)}---\n"
+        if self.path:
+            self._write(text, name)
+        else:
+            sys.stdout.write(text if self.bare else f"\n{heading}\n{yaml_text(document)}\n---\n\n")
+
+    def _write(self, text: str, name: str) -> None:
+        path = self.path
+        if path.endswith(os.sep) or os.path.isdir(path):
+            os.makedirs(path, exist_ok=True)
+            path = os.path.join(path, name)
+        with open(path, "a" if path in self.begun else "w", encoding="utf-8") as file:
+            file.write(text)
+        self.begun.add(path)
+
+
+def _changed(answers: Sequence[Answer], sink: Sink) -> None:
+    """Prints mutated and generated objects, or writes them where `-o` says."""
+    for answer in answers:
+        if any(rule.effect is Effect.MUTATE for rule in answer.policy.rules) and any(
+            result.rule.effect is Effect.MUTATE for result in answer.results
+        ):
+            sink.put(answer.patched, render.applied_to(answer), f"{_name(answer.object)}-mutated.yaml")
+        for result in answer.results:
+            for document in result.generated:
+                sink.put(document, render.applied_to(answer), f"{answer.policy.identity.name}-generated.yaml")
+
+
+def _name(object_: Object) -> str:
+    return str((object_.get("metadata") or {}).get("name") or "unnamed")
+
+
+def _tell(answers: Sequence[Answer], options: Options) -> None:
+    for text in (render.mutations(answers), render.generations(answers)):
+        if text:
+            _say(text)
+    for answer in answers:
+        sys.stdout.write(render.failures(answer, audit_warn=options.audit_warn))
+
+
+def _counts(answers: Sequence[Answer], policies: Policies, options: Options) -> Counts:
+    counts = Counts(error=len(policies.invalid))
+    for answer in answers:
+        for result in answer.results:
+            counts.add(status_of(answer.policy, result, audit_warn=options.audit_warn).value)
+    return counts
+
+
+def _status(counts: Counts, options: Options, *, broken: bool) -> int:
+    if counts.fail:
+        return _exit(VIOLATIONS, 1)
+    if counts.error:
+        return _exit(ERRORS, 1)
+    if broken:
+        return 1
+    if counts.warn and options.warn_exit_code:
+        return _exit(f"exit as warnings were found: {counts.warn}", options.warn_exit_code)
+    if not counts.passed and options.warn_no_pass:
+        return _exit(NO_PASS, options.warn_no_pass)
+    return 0
+
+
+def _exit(reason: str, status: int) -> int:
+    _warn(f"Error: {reason}")
+    return status
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,0 +1,87 @@
+"""Arguments that name files, folders, URLs or standard input, to documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from cli.errors import InputError
+from cli.yaml_load import STDIN, Document, load_file
+
+EXTENSIONS = (".yaml", ".yml", ".json")
+KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+class Loaded(NamedTuple):
+    """What could be read, and what was wrong with the rest."""
+
+    documents: list[Document]
+    errors: list[InputError]
+
+
+def load_paths(paths: Iterable[str], *, unique: bool = False, json: bool = True) -> Loaded:
+    """The documents of all paths, in their order; `v1 List` is unpacked. Each file is read once."""
+    documents: list[Document] = []
+    errors: list[InputError] = []
+    for path in dict.fromkeys(paths):
+        found = load_path(path, unique=unique, json=json)
+        documents += found.documents
+        errors += found.errors
+    return Loaded(documents, errors)
+
+
+def load_path(path: str, *, unique: bool = False, json: bool = True) -> Loaded:
+    """The documents of one file, folder (recursively, names that start with a dot are left out), URL or `-`."""
+    try:
+        if path.startswith(("http://", "https://")):
+            from cli.remote import fetch
+
+            return fetch(path, unique=unique)
+        files = list(files_of(path, json=json))
+    except InputError as error:
+        return Loaded([], [error])
+    documents: list[Document] = []
+    errors: list[InputError] = []
+    for file in files:
+        read, faults = load_file(file, unique=unique)
+        documents += unpacked(read)
+        errors += faults
+    return Loaded(documents, errors)
+
+
+def files_of(path: str, *, json: bool = True) -> Iterator[str]:
+    """The files that a path stands for, by name. Raises `InputError` for one that does not exist."""
+    if path == STDIN or os.path.isfile(path):
+        yield path
+        return
+    if not os.path.isdir(path):
+        raise InputError(path, "no such file or folder")
+    extensions = EXTENSIONS if json else EXTENSIONS[:2]
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and name.endswith(extensions):
+                yield os.path.join(folder, name)
+
+
+def unpacked(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents, and of every `List` its items."""
+    for document in documents:
+        value = document.value
+        if isinstance(value, dict) and value.get("apiVersion") == "v1" and value.get("kind") == "List":
+            for item in value.get("items") or []:
+                yield document._replace(value=item)
+        else:
+            yield document
+
+
+def require_object(document: Document) -> dict[str, Any]:
+    """The document as a Kubernetes object: a map with apiVersion and kind. Raises `InputError`."""
+    value = document.value
+    if not isinstance(value, dict):
+        raise InputError(document.file, "a map is expected", line=document.line)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field), str) or not value[field]:
+            raise InputError(document.file, "Required value", line=document.line, path=field)
+    return value

@@ -1,0 +1,134 @@
+"""What all policies say of one object: the stages of cli-format.md 5, each on what the one before made of the object."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from cli.offline_facts import OfflineFacts
+from cli.resources import name_of, namespace_of
+from cli.values import NO_VALUES, Values, nested
+from engine import Effect, Object, Policy, PolicyException, PolicySet, Request, Result, User, kind_of, respond
+
+
+class Answer(NamedTuple):
+    """What one policy says of one object. No `results`: no rule applies. `patched` is the object after this policy."""
+
+    policy: Policy
+    object: Object
+    results: tuple[Result, ...]
+    patched: Object
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything an evaluation knows beside the object. `operation` decides where a test row states it."""
+
+    policies: Sequence[Policy]
+    facts: OfflineFacts
+    exceptions: Sequence[PolicyException] = ()
+    values: Values = NO_VALUES
+    user: User | None = None
+    operation: str = ""
+    now: int = field(default_factory=time.time_ns)
+    seed: int = field(default_factory=lambda: random.getrandbits(62))
+
+
+class Stage(NamedTuple):
+    """A step of the evaluation: the rules it takes, and how it asks them."""
+
+    effects: frozenset[Effect]
+    run: Callable[[Evaluator, Stage, Object], tuple[list[Answer], Object]]
+
+
+class Evaluator:
+    """Policies made ready to be asked about many objects.
+
+    Policies for which there are values of their own get requests of their own; all others share one request per object.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        own = [policy for policy in world.policies if world.values.concerns(policy.identity.name)]
+        shared = [policy for policy in world.policies if policy not in own]
+        self._alone = [(policy, PolicySet((policy,), world.exceptions)) for policy in own]
+        self._together = (shared, PolicySet(shared, world.exceptions))
+        self._order = {id(policy): position for position, policy in enumerate(world.policies)}
+
+    def __call__(self, object_: Object) -> list[Answer]:
+        """The answers of all stages; `answer.object` is what the policy was asked about."""
+        answers: list[Answer] = []
+        for stage in STAGES:
+            found, object_ = stage.run(self, stage, object_)
+            answers += found
+        return answers
+
+    def asked(self, stage: Stage, object_: Object) -> list[Answer]:
+        """The answers of a stage that leaves the object as it is, in the order of the policies."""
+        answers: list[Answer] = []
+        policies, together = self._together
+        if policies:
+            answers += self._ask(together, policies, stage, self.request(object_, ""))
+        for policy, alone in self._alone:
+            answers += self._ask(alone, (policy,), stage, self.request(object_, policy.identity.name))
+        answers.sort(key=lambda answer: self._order[id(answer.policy)])
+        return answers
+
+    def _ask(self, among: PolicySet, policies: Sequence[Policy], stage: Stage, request: Request) -> Iterable[Answer]:
+        effects = stage.effects
+        responses = self.world.facts.settle(lambda facts: respond(among, request, facts, effects=effects))
+        subject = request.subject
+        said = {id(response.policy): response.results for response in responses}
+        for policy in policies:
+            results = said.get(id(policy))
+            if results is not None or any(rule.effect in effects for rule in policy.rules):
+                yield Answer(policy, subject, results or (), subject)
+
+    def request(self, object_: Object, policy: str) -> Request:
+        """The request about an object, with the values for a policy of that name."""
+        world = self.world
+        given = nested(world.values.for_resource(policy, name_of(object_)))
+        about = given.get("request")
+        about = about if isinstance(about, dict) else {}
+        operation = world.operation or str(about.get("operation") or "CREATE")
+        changes = about.get("oldObject" if operation == "DELETE" else "object")
+        if isinstance(changes, dict):
+            object_ = _merged(object_, changes)
+        if world.operation:
+            about = {**about, "operation": operation}
+            given["request"] = about
+        kind, subresource = kind_of(object_), ""
+        if kind in world.values.subresources:
+            kind, subresource = world.values.subresources[kind]
+        namespace = namespace_of(object_)
+        return Request(
+            operation=operation if operation in ("UPDATE", "DELETE") else "CREATE",
+            kind=kind,
+            subresource=subresource,
+            object=None if operation == "DELETE" else object_,
+            old_object=object_ if operation in ("UPDATE", "DELETE") else None,
+            namespace=namespace,
+            name=name_of(object_),
+            user=world.user,
+            namespace_labels=world.values.namespace_labels.get(namespace, {}),
+            variables=given,
+            rule_variables=world.values.rules.get(policy, {}),
+            now=world.now,
+            seed=world.seed,
+        )
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
+
+
+def _judge(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
+    return evaluator.asked(stage, object_), object_
+
+
+STAGES: tuple[Stage, ...] = (Stage(frozenset({Effect.VALIDATE}), _judge),)

@@ -1,0 +1,65 @@
+"""`pyvern` and `kubectl pyvern`: the table of commands. A command's module is imported when it is called, not before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from cli.errors import InputError, UsageError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "apply": ("cli.apply", "Apply policies to resources from files."),
+    "completion": ("cli.completion", "Print the shell's completion script."),
+    "test": ("cli.test", "Run tests of policies."),
+    "version": ("cli.version", "Print the version."),
+}
+"""Name -> (module with a click command `command`, help in one line)."""
+
+
+class Commands(click.Group):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = import_module(entry[0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def program() -> None:
+    """A Kubernetes policy engine: apply, test and write policies without a cluster."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script. Ends the process: 0, or 1 for any error, or what the command says."""
+    try:
+        program(args=list(arguments) if arguments is not None else None, prog_name="pyvern", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        sys.stderr.write(f"Error: {error.format_message()}\n")
+        sys.exit(1)
+    except (InputError, UsageError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Answers to the engine's lookups without a cluster: from given objects, mocks and entries (cli-format.md 3, 5).
+
+A source that is there answers every lookup or fails it. A source that is not there is absent: its context entries are not
+loaded, and their names must come from values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cli.fake_cluster import FakeCluster
+from engine import Facts, Lookup, LookupFailed, Object, Unknown
+
+T = TypeVar("T")
+MAX_ROUNDS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Mock:
+    """A mocked HTTP answer; `target` is a URL or a path, an empty `method` stands for any."""
+
+    target: str
+    method: str
+    status: int
+    body: Any
+
+
+class OfflineFacts:
+    """What is known without a cluster. `cluster` None: there is none, not even a fake one."""
+
+    def __init__(
+        self,
+        *,
+        cluster: FakeCluster | None = None,
+        mocks: Sequence[Mock] = (),
+        entries: Mapping[str, Any] | None = None,
+        images: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._mocks = mocks
+        self._entries = entries
+        self._images = images
+        there = {
+            "configMap": cluster is not None,
+            "apiCall": cluster is not None or bool(mocks),
+            "service": bool(mocks),
+            "globalReference": entries is not None,
+            "imageData": images is not None,
+        }
+        self._facts = Facts(absent=frozenset(source for source, known in there.items() if not known))  # type: ignore[misc]
+
+    def settle(self, ask: Callable[[Facts], T]) -> T:
+        """Asks again and again until everything that it wanted to know is answered. Raises `LookupFailed` if it never ends."""
+        for _ in range(MAX_ROUNDS):
+            try:
+                return ask(self._facts)
+            except Unknown as unknown:
+                self._facts = self._facts.plus({lookup: self._answer(lookup) for lookup in unknown.lookups})
+        raise LookupFailed(None, f"still unanswered lookups after {MAX_ROUNDS} rounds")
+
+    def _answer(self, lookup: Lookup) -> Any:
+        try:
+            return SOURCES[lookup.source](self, lookup)
+        except LookupFailed as failed:
+            return LookupFailed(lookup, failed.reason)
+
+    def _config_map(self, lookup: Lookup) -> Any:
+        namespace, _, name = lookup.key.partition("/")
+        found = self._cluster.get("", "configmaps", namespace, name) if self._cluster is not None else None
+        if found is None:
+            raise LookupFailed(lookup, f'configmaps "{name}" not found')
+        return found
+
+    def _api_call(self, lookup: Lookup) -> Any:
+        mock = self._mock(lookup)
+        if mock is not None:
+            return _body(mock, lookup)
+        if self._cluster is None:
+            raise LookupFailed(lookup, f"no mocked response for {lookup.method} {lookup.key}")
+        if lookup.method != "GET":
+            raise LookupFailed(lookup, f"{lookup.method} {lookup.key} is not possible without a cluster")
+        return self._cluster.answer(lookup.key)
+
+    def _service(self, lookup: Lookup) -> Any:
+        mock = self._mock(lookup)
+        if mock is None:
+            raise LookupFailed(lookup, f"no mocked response for {lookup.method} {lookup.key}")
+        return _body(mock, lookup)
+
+    def _mock(self, lookup: Lookup) -> Mock | None:
+        return next((m for m in self._mocks if m.target == lookup.key and m.method in ("", lookup.method)), None)
+
+    def _global_reference(self, lookup: Lookup) -> Any:
+        entries = self._entries or {}
+        if lookup.key in entries:
+            return entries[lookup.key]
+        raise LookupFailed(lookup, f"global context entry {lookup.key} not found")
+
+    def _image_data(self, lookup: Lookup) -> Any:
+        images = self._images or {}
+        if lookup.key in images:
+            return images[lookup.key]
+        raise LookupFailed(lookup, f"no data is given for image {lookup.key}")
+
+    def _resource(self, lookup: Lookup) -> Any:
+        if self._cluster is None:
+            raise LookupFailed(lookup, f"{lookup.key}: no objects are given")
+        return self._cluster.answer(lookup.key)
+
+
+SOURCES: dict[str, Callable[[OfflineFacts, Lookup], Any]] = {
+    "configMap": OfflineFacts._config_map,
+    "apiCall": OfflineFacts._api_call,
+    "service": OfflineFacts._service,
+    "globalReference": OfflineFacts._global_reference,
+    "imageData": OfflineFacts._image_data,
+    "resource": OfflineFacts._resource,
+}
+
+
+def _body(mock: Mock, lookup: Lookup) -> Any:
+    if not 200 <= mock.status < 300:
+        raise LookupFailed(lookup, f"HTTP {mock.status}")
+    return mock.body
+
+
+def entry_values(name: str, data: Any, projections: Sequence[Mapping[str, str]], *, field_path: str = "") -> dict[str, Any]:
+    """What a global context entry gives by its name, and each projection by `name.projection`."""
+    from engine import compile_expression
+
+    root = compile_expression(field_path)(data) if field_path else data
+    values = {name: root}
+    for projection in projections:
+        values[f"{name}.{projection['name']}"] = compile_expression(projection["path"])(root)
+    return values
+
+
+def entries_of(objects: Sequence[Object], cluster: FakeCluster) -> dict[str, Any]:
+    """The GlobalContextEntry objects among `objects`, answered from the given objects; one that cannot be is left out."""
+    entries: dict[str, Any] = {}
+    for object_ in objects:
+        if object_.get("kind") != "GlobalContextEntry":
+            continue
+        spec = object_.get("spec") or {}
+        listed, call = spec.get("kubernetesResource"), spec.get("apiCall") or {}
+        try:
+            if listed:
+                data: Any = cluster.all(listed.get("group") or "", str(listed.get("resource")), listed.get("namespace") or "")
+            else:
+                data = cluster.answer(str(call.get("urlPath") or ""))
+        except LookupFailed:
+            continue  # a rule that refers to the entry says that it is not there
+        name = str((object_.get("metadata") or {}).get("name") or "")
+        entries |= entry_values(name, data, spec.get("projections") or [], field_path=str(call.get("jmesPath") or ""))
+    return entries

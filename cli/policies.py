@@ -1,0 +1,108 @@
+"""Policies from files: compiled, or refused with the place of the fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cli.documents import Loaded, load_paths, require_object
+from cli.errors import InputError
+from cli.positions import place_of
+from cli.yaml_load import Document
+from engine import FRONTENDS, InvalidPolicy, Policy, PolicyException, compile_exception, compile_policy, kind_of
+
+POLICY_GROUPS = frozenset({"kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"})
+EXCEPTION = ("kyverno.io", "PolicyException")
+
+
+class LoadedPolicy(NamedTuple):
+    """A compiled policy and where it stands."""
+
+    policy: Policy
+    document: Document
+
+
+class InvalidDocument(NamedTuple):
+    """A policy that does not compile: its name and what is wrong with it."""
+
+    name: str
+    error: InputError
+
+
+class Policies(NamedTuple):
+    """The policies of some files.
+
+    `errors`: files and documents that cannot be read. `invalid`: policies that do not compile. `exceptions`: PolicyExceptions
+    that stand among them. `others`: documents that are no policies, such as the resources of a folder of examples.
+    """
+
+    items: list[LoadedPolicy]
+    errors: list[InputError]
+    invalid: list[InvalidDocument]
+    exceptions: list[Document]
+    others: list[Document]
+
+
+def load_policies(paths: Iterable[str]) -> Policies:
+    """The policies of files and folders; of two with the same kind, namespace and name the first stays."""
+    return from_documents(load_paths(paths, unique=True))
+
+
+def from_documents(loaded: Loaded) -> Policies:
+    items: dict[tuple[str, str, str], LoadedPolicy] = {}
+    errors = list(loaded.errors)
+    invalid: list[InvalidDocument] = []
+    exceptions: list[Document] = []
+    others: list[Document] = []
+    for document in loaded.documents:
+        try:
+            value = require_object(document)
+        except InputError as error:
+            errors.append(error)
+            continue
+        gvk = kind_of(value)
+        if (gvk.group, gvk.kind) == EXCEPTION:
+            exceptions.append(document)
+        elif (gvk.group, gvk.kind) not in FRONTENDS:
+            others.append(document)
+        else:
+            try:
+                policy = compile_policy(value)
+            except InvalidPolicy as fault:
+                invalid.append(InvalidDocument(str((value.get("metadata") or {}).get("name") or ""), located(document, fault)))
+                continue
+            identity = policy.identity
+            items.setdefault((identity.kind, identity.namespace, identity.name), LoadedPolicy(policy, document))
+    return Policies(list(items.values()), errors, invalid, exceptions, others)
+
+
+def load_exceptions(paths: Iterable[str]) -> tuple[list[PolicyException], list[InputError]]:
+    """The PolicyExceptions of files and folders."""
+    loaded = load_paths(paths, unique=True)
+    return exceptions_from(loaded.documents, loaded.errors)
+
+
+def exceptions_from(documents: Iterable[Document], errors: Iterable[InputError] = ()) -> tuple[list[PolicyException], list[InputError]]:
+    exceptions: list[PolicyException] = []
+    faults = list(errors)
+    for document in documents:
+        try:
+            exceptions.append(compile_exception(require_object(document)))
+        except InvalidPolicy as fault:
+            faults.append(located(document, fault))
+        except InputError as error:
+            faults.append(error)
+    return exceptions, faults
+
+
+def is_policy_kind(document: Document) -> bool:
+    """Is it a kind of policy, though perhaps one that cannot be evaluated here?"""
+    value = document.value
+    gvk = kind_of(value)
+    return gvk.group in POLICY_GROUPS and ("Policy" in gvk.kind)
+
+
+def located(document: Document, fault: InvalidPolicy) -> InputError:
+    """A compiler's error with file, line and column."""
+    line, column = place_of(document, fault.path)
+    return InputError(document.file, fault.reason, line=line, column=column, path=fault.path)
