@@ -16,6 +16,8 @@ logger = logging.getLogger("pyvern.lease")
 HEARTBEAT = "kyverno.io/last-request-time"
 REPLICA = "replica.pyvern.io/"
 """Prefix of the annotations on the heartbeat Lease by which replicas know of each other."""
+FORGOTTEN = 600.0
+"""Seconds after which the mark of a replica that crashed is taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +170,13 @@ class Heartbeat:
 
     async def leave(self) -> bool:
         """Takes this replica's mark away; True when no other replica has shown life for three intervals."""
-        lease = await self._patch({self._mark: None})
-        annotations = (lease.get("metadata") or {}).get("annotations") or {}
-        limit = now_utc() - datetime.timedelta(seconds=3 * self._interval)
-        return not any(key.startswith(REPLICA) and _time(value) > limit for key, value in annotations.items())
+        try:
+            lease = await self._patch({self._mark: None})
+        except ApiError as error:
+            if error.not_found:
+                return True
+            raise
+        return not self._marks(lease, younger=3 * self._interval)
 
     async def delete(self) -> None:
         await self._client.delete(f"{self._collection}/kyverno-health")
@@ -180,7 +185,10 @@ class Heartbeat:
         now = micro_time(now_utc())
         beat = {HEARTBEAT: now, self._mark: now}
         try:
-            await self._patch(beat)
+            lease = await self._patch(beat)
+            old = set(self._marks(lease)) - set(self._marks(lease, younger=FORGOTTEN))
+            if old:
+                await self._patch(dict.fromkeys(old))
         except ApiError as error:
             if not error.not_found:
                 raise
@@ -192,6 +200,17 @@ class Heartbeat:
             }
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
             await self._client.create(self._collection, lease)
+
+    @staticmethod
+    def _marks(lease: Mapping[str, Any], *, younger: float = float("inf")) -> tuple[str, ...]:
+        """The marks of replicas on the Lease, those of the last `younger` seconds."""
+        annotations = (lease.get("metadata") or {}).get("annotations") or {}
+        now = now_utc()
+        return tuple(
+            key
+            for key, value in annotations.items()
+            if key.startswith(REPLICA) and (now - _time(value)).total_seconds() < younger
+        )
 
     async def _patch(self, annotations: Mapping[str, str | None]) -> dict[str, Any]:
         patch = {"metadata": {"annotations": annotations}}
