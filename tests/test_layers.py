@@ -15,6 +15,7 @@ LANGUAGES = ("engine.lang", "engine.document")
 CORE = tuple(f"engine.{name}" for name in ("policy", "request", "result", "scope", "facts", "errors"))
 SHELLS = ("controllers.admission", "controllers.background", "controllers.reports", "controllers.cleanup", "cli")
 FACE = ("engine",)  # the package itself: what engine/__init__.py offers
+TOOLS = ("engine.explain", "engine.lint")  # faces of their own
 
 ALLOWED = {
     "engine.lang": (),
@@ -24,8 +25,12 @@ ALLOWED = {
     "engine.rules": ("engine.clauses", *CORE, *LANGUAGES),
     "engine.compiler": ("engine.rules", "engine.clauses", *CORE, *LANGUAGES),
     **dict.fromkeys(("engine.policyset", "engine.evaluate", "engine.report"), (*CORE, *LANGUAGES)),
+    **dict.fromkeys(
+        TOOLS, ("engine.policyset", "engine.evaluate", "engine.compiler", "engine.rules", "engine.clauses", *CORE, *LANGUAGES)
+    ),
     "controllers.cluster": FACE,
     **dict.fromkeys(SHELLS, ("controllers.cluster", *FACE)),
+    "cli": ("controllers.cluster", *FACE, *TOOLS, "engine.lang"),
 }
 """Layer -> what it may import besides itself; the longest prefix of a module's name is its layer."""
 
