@@ -75,7 +75,7 @@ def _check_rule(rule: Object, spec: Object, path: str, namespace: str, backgroun
     name = str(rule["name"])
     if len(name) > MAX_NAME:
         raise InvalidPolicy(f"{path}.name", f"Too long: may not be more than {MAX_NAME} bytes")
-    actions = [action for action in ACTIONS if rule.get(action)]
+    actions = [action for action in ACTIONS if not _is_void(rule.get(action))]
     if not actions:
         raise InvalidPolicy(path, f"No operation defined in the rule '{name}'.(supported operations: {','.join(ACTIONS)})")
     if len(actions) > 1:
@@ -99,6 +99,11 @@ def _check_rule(rule: Object, spec: Object, path: str, namespace: str, backgroun
             check_generate(rule["generate"], path, namespace)
         case "verifyImages":
             check_verify_images(rule["verifyImages"], spec, path)
+
+
+def _is_void(body: Any) -> bool:
+    """Is there nothing to do? A field that is null counts as absent."""
+    return not body or (isinstance(body, dict) and all(value is None for value in body.values()))
 
 
 def _kinds(rule: Object) -> Iterator[tuple[str, str]]:

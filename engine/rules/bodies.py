@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.policy import Check
-from engine.rules import deny, foreach, generate, pattern, pod_security
+from engine.rules import deny, foreach, generate, mutate, pattern, pod_security
 
 Compile = Callable[..., Check]
 
@@ -23,8 +23,9 @@ BODIES: dict[str, Compile] = {
 }
 ACTIONS: dict[str, Compile] = {
     "generate": generate.compile_check,
+    "mutate": mutate.compile_check,
 }
-WITH_CONTEXT = frozenset({"foreach"})
+WITH_CONTEXT = frozenset({"foreach", "mutate"})
 WITH_POLICY = frozenset({"generate"})
 
 __all__ = ["ACTIONS", "BODIES", "WITH_CONTEXT", "WITH_POLICY", "Compile"]

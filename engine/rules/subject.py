@@ -25,3 +25,11 @@ def subject_of(scope: Scope) -> Any:
             return node.subject
         node = node.parent
     return scope.request.subject
+
+
+def is_handed_over(scope: Scope) -> bool:
+    """Did somebody hand over an object to judge, other than the request's own?"""
+    node: Scope | None = scope
+    while node is not None and not isinstance(node, SubjectScope):
+        node = node.parent
+    return node is not None
