@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.lang.go_json import dumps as json_text
     from engine.lang.go_yaml_value import dump_value as yaml_text
     from engine.lang.jmes import compile_expression
+    from engine.lang.ttl import due as ttl_due
     from engine.lang.yaml_value import InvalidYAML
     from engine.lang.yaml_value import load as load_yaml
     from engine.policy import Effect, KindSelector, Policy, PolicyException, PolicyIdentity, Reach, Rule
@@ -58,12 +59,14 @@ _HOMES = {
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
     "compile_filters": ("engine.clauses.filters", "compile_filters"),
     "compile_policy": ("engine.compiler", "compile_policy"),
+    "deletable": ("engine.evaluate", "deletable"),
     "generate": ("engine.evaluate", "generate"),
     "json_text": ("engine.lang.go_json", "dumps"),
     "kind_of": ("engine.request", "kind_of"),
     "load_yaml": ("engine.lang.yaml_value", "load"),
     "respond": ("engine.evaluate", "evaluate"),
     "scan": ("engine.evaluate", "scan"),
+    "ttl_due": ("engine.lang.ttl", "due"),
     "validate": ("engine.evaluate", "validate"),
     "yaml_text": ("engine.lang.go_yaml_value", "dump_value"),
 }
@@ -119,6 +122,7 @@ __all__ = [
     "load_yaml",
     "respond",
     "scan",
+    "ttl_due",
     "validate",
     "yaml_text",
 ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Among = Callable[[Policy], bool]
 VALIDATING = frozenset({Effect.VALIDATE})
 GENERATING = frozenset({Effect.GENERATE})
+DELETING = frozenset({Effect.DELETE})
 DECISIVE = frozenset({Status.PASS, Status.FAIL})
 
 
@@ -65,6 +66,13 @@ def generate(
 ) -> tuple[Response, ...]:
     """What a trigger makes policies generate: each passing result holds the wanted documents in `generated` (spec 2.8)."""
     return evaluate(policies, request, facts, effects=GENERATING, among=among)
+
+
+def deletable(
+    policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, among: Among | None = None
+) -> tuple[Response, ...]:
+    """What cleanup policies say of a stored object: a passing result wants it deleted (spec 2.13). Schedules are not asked."""
+    return evaluate(policies, request, facts, effects=DELETING, among=among, background=True)
 
 
 def evaluate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol
 
+from engine.lang.cron import Schedule
 from engine.request import GroupVersionKind, Object, Request
 from engine.result import Outcome, Status
 from engine.scope import Scope
@@ -169,6 +170,14 @@ class WebhookSettings:
         return bool(self.match_conditions) or self.timeout_seconds is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """When a policy deletes, and how: Foreground, Background, Orphan, or empty for the API server's own way."""
+
+    schedule: Schedule
+    propagation: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
     """A compiled policy. `rules` holds written rules first, generated ones after; `autogen` the generated rules' documents."""
@@ -186,4 +195,6 @@ class Policy:
     """validate, generate, mutate, verifyimages: number of written rules, for status.rulecount."""
     warnings: tuple[str, ...] = ()
     """What the policy webhook tells the author although the policy is valid."""
+    cleanup: Cleanup | None = None
+    """Set for policies whose rules have Effect.DELETE."""
     document: Object = field(default_factory=dict)

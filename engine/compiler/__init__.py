@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.compiler.cleanup_policy import compile_cleanup_policy
 from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
 from engine.errors import InvalidPolicy
@@ -15,6 +16,8 @@ __all__ = ["FRONTENDS", "compile_exception", "compile_policy"]
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
     ("kyverno.io", "Policy"): compile_cluster_policy,
+    ("kyverno.io", "CleanupPolicy"): compile_cleanup_policy,
+    ("kyverno.io", "ClusterCleanupPolicy"): compile_cleanup_policy,
 }
 """(API group, kind) -> the compiler of its documents."""
 

@@ -11,6 +11,7 @@ from engine.clauses.request_variables import bind_request
 from engine.compiler import fields
 from engine.compiler.identity import identity_of
 from engine.compiler.shape import anything, boolean, list_of, record, text
+from engine.compiler.users import user_fields
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.wildcard import compile_any
 from engine.policy import PolicyException, RuleReference
@@ -19,7 +20,6 @@ from engine.scope import Scope
 
 GROUP = "kyverno.io"
 KIND = "PolicyException"
-USER_FIELDS = ("roles", "clusterRoles", "subjects")
 
 _spec = record(
     ("match", "exceptions"),
@@ -65,16 +65,6 @@ def _compile(document: Mapping[str, Any]) -> PolicyException:
         exclusions=compile_exclusions(spec.get("podSecurity"), path="spec.podSecurity"),
         document=dict(document),
     )
-
-
-def user_fields(clause: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Paths of the criteria on users in a match or exclude clause that stands at `path`."""
-    blocks = [(path, clause)]
-    blocks += [(f"{path}.{key}[{index}]", block) for key in ("any", "all") for index, block in enumerate(clause.get(key) or [])]
-    for where, block in blocks:
-        for key in USER_FIELDS:
-            if block.get(key):
-                yield f"{where}.{key}"
 
 
 def _references(entries: list[Mapping[str, Any]]) -> Iterator[RuleReference]:
