@@ -8,6 +8,8 @@ from typing import Any
 
 from engine.clauses.conditions import Conditions, compile_conditions
 from engine.clauses.context import compile_context
+from engine.clauses.expressions import ENVIRONMENT
+from engine.clauses.expressions import Conditions as MatchConditions
 from engine.clauses.match import compile_match
 from engine.clauses.request_variables import Extractor, bind_request, extracted_images, with_rule_variables
 from engine.clauses.template import Template, compile_template
@@ -73,10 +75,12 @@ def _identity(document: Mapping[str, Any]) -> PolicyIdentity:
 
 def _webhook(spec: Object) -> WebhookSettings:
     configuration = spec.get("webhookConfiguration") or {}
+    conditions = tuple(configuration.get("matchConditions") or ())
+    MatchConditions(conditions, ENVIRONMENT, path="spec.webhookConfiguration.matchConditions")  # the API server evaluates them
     return WebhookSettings(
         failure_policy=configuration.get("failurePolicy") or spec.get("failurePolicy") or "Fail",
         timeout_seconds=configuration.get("timeoutSeconds") or spec.get("webhookTimeoutSeconds"),
-        match_conditions=tuple(configuration.get("matchConditions") or ()),
+        match_conditions=conditions,
     )
 
 
@@ -136,7 +140,11 @@ def _compile_body(rule: Object, name: str, path: str, identity: PolicyIdentity) 
     )
     message = validate.get("message")
     template = compile_template(message, path=f"{path}.validate.message", at="/validate/message") if message else None
-    return effect, kind, _compiled(BODIES, kind, validate[kind], name, template, f"{path}.validate.{kind}", identity)
+    table: Mapping[str, Callable[..., Check]] = BODIES
+    if rule.get("celPreconditions"):  # they stand beside the body that they belong to
+        own = {"preconditions": rule["celPreconditions"], "preconditions_path": f"{path}.celPreconditions"}
+        table = {"cel": partial(BODIES["cel"], **own)}
+    return effect, kind, _compiled(table, kind, validate[kind], name, template, f"{path}.validate.{kind}", identity)
 
 
 def _compiled(

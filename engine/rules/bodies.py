@@ -1,7 +1,7 @@
 """What rules do: one module per check, and the tables that name them.
 
 `BODIES` are the keys of `validate`, `ACTIONS` the other kinds of rules. A compiler takes (spec, rule=, message=, path=) and
-gives a `Check`; those in `WITH_CONTEXT` hold context entries of their own and take `policy_namespace=` too, those in
+gives a `Check`; those in `WITH_CONTEXT` look things up by themselves and take `policy_namespace=` too, those in
 `WITH_POLICY` name their policy in what they make and take its identity as `policy=`.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.policy import Check
-from engine.rules import deny, foreach, generate, mutate, pattern, pod_security
+from engine.rules import cel, deny, foreach, generate, mutate, pattern, pod_security
 
 Compile = Callable[..., Check]
 
@@ -18,6 +18,7 @@ BODIES: dict[str, Compile] = {
     "pattern": pattern.compile_check,
     "anyPattern": pattern.compile_any_check,
     "deny": deny.compile_check,
+    "cel": cel.compile_check,
     "foreach": foreach.compile_check,
     "podSecurity": pod_security.compile_check,
 }
@@ -25,7 +26,7 @@ ACTIONS: dict[str, Compile] = {
     "generate": generate.compile_check,
     "mutate": mutate.compile_check,
 }
-WITH_CONTEXT = frozenset({"foreach", "mutate"})
+WITH_CONTEXT = frozenset({"foreach", "cel", "mutate"})
 WITH_POLICY = frozenset({"generate"})
 
 __all__ = ["ACTIONS", "BODIES", "WITH_CONTEXT", "WITH_POLICY", "Compile"]

@@ -167,10 +167,10 @@ class Compiler(Names):
 
     def named(self, node: Call, name: str, args: list[Node], *, member: bool = False) -> Code:
         function = self.functions.get((name, member, len(args)))
-        if function is None and not any((name, member, count) in self.functions for count in range(_MOST_ARGUMENTS)):
-            return self.failing(node, f"undeclared reference to '{name}' (in container '{self.container}')")
         codes = [self.compile(arg) for arg in args]
         if function is None:
+            if not any((name, member, count) in self.functions for count in range(_MOST_ARGUMENTS)):
+                return self.failing(node, f"undeclared reference to '{name}' (in container '{self.container}')")
             return self.failing(node, mismatch(name, [code.kind for code in codes], member=member))
         return self.function(node, function, codes, member=member)
 

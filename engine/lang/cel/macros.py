@@ -196,6 +196,28 @@ def _optional_map(*, flat: bool) -> Macro:
     return optional_map
 
 
+def _or(*, unwrap: bool) -> Macro:
+    """`or` and `orValue` look at their argument only where the target is none. As in cel-go a target that is no optional
+    value when it is evaluated is the answer itself."""
+
+    def alternative(compiler: Compiler, node: Call) -> Code:
+        assert node.target is not None
+        target, other = compiler.compile(node.target), compiler.compile(node.args[0])
+        if compiler.checked and (target.kind not in (DYN, kinds.OPTIONAL) or not (unwrap or other.kind in (DYN, kinds.OPTIONAL))):
+            compiler.fail(node, mismatch(node.name, (target.kind, other.kind), member=True))
+        run, otherwise = target.run, other.run
+
+        def chosen(frame: Frame) -> Any:
+            value = run(frame)
+            if value is NONE:
+                return otherwise(frame)
+            return value.value if unwrap and value.__class__ is Optional else value
+
+        return compiler.folded(Code(chosen, DYN if unwrap else kinds.OPTIONAL), target, other)
+
+    return alternative
+
+
 def _extreme(name: str) -> Macro:
     """`math.greatest` and `math.least` take any number of arguments, or one list."""
 
@@ -241,6 +263,8 @@ MACROS: dict[tuple[str, bool, int], Macro] = {
     ("transformMapEntry", True, 4): _loop_two(_collect_entries),
     ("sortBy", True, 2): _sort_by,
     ("bind", True, 3): _bind,
+    ("or", True, 1): _or(unwrap=False),
+    ("orValue", True, 1): _or(unwrap=True),
     ("optMap", True, 2): _optional_map(flat=False),
     ("optFlatMap", True, 2): _optional_map(flat=True),
     **{(name, True, count): _extreme(name) for name in ("greatest", "least") for count in range(1, 32)},

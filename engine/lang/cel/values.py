@@ -167,7 +167,9 @@ def kind_of(value: Any) -> str:
 
 
 def no_overload(name: str, *values: Any) -> CelError:
-    """The error of an operation that has no meaning for these values."""
+    """The error of an operation that has no meaning for these values. Operators (`_+_`) are not named, as in cel-go."""
+    if not name[0].isalpha():
+        return CelError("no such overload")
     return CelError(f"no such overload: {name}({', '.join(map(kind_of, values))})")
 
 

@@ -1,4 +1,4 @@
-"""Optional values: `optional.of`, `orValue`, `hasValue` and their like; selection with `?` is in `access`."""
+"""Optional values: `optional.of`, `hasValue` and their like; `or` and `orValue` are macros, selection with `?` is in `access`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,5 @@ LIBRARY = Library(
     members={
         "hasValue": (Overload((OPTIONAL,), BOOL, lambda optional: optional is not NONE),),
         "value": (Overload((OPTIONAL,), DYN, _value),),
-        "or": (Overload((OPTIONAL, OPTIONAL), OPTIONAL, lambda left, right: right if left is NONE else left),),
-        "orValue": (Overload((OPTIONAL, DYN), DYN, lambda left, right: right if left is NONE else left.value),),
     },
 )
