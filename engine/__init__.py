@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from engine.lang.ttl import due as ttl_due
     from engine.lang.yaml_value import InvalidYAML
     from engine.lang.yaml_value import load as load_yaml
+    from engine.mutation import mutate, mutate_target, targets_of
     from engine.policy import Effect, KindSelector, Policy, PolicyException, PolicyIdentity, Reach, Rule
     from engine.policyset import PolicySet
     from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
     from engine.result import Outcome, Result, Status, Verdict
+    from engine.rules.mutate_existing import is_target
 
 _HOMES = {
     "Effect": ("engine.policy", "Effect"),
@@ -61,11 +63,15 @@ _HOMES = {
     "compile_policy": ("engine.compiler", "compile_policy"),
     "deletable": ("engine.evaluate", "deletable"),
     "generate": ("engine.evaluate", "generate"),
+    "is_target": ("engine.rules.mutate_existing", "is_target"),
     "json_text": ("engine.lang.go_json", "dumps"),
     "kind_of": ("engine.request", "kind_of"),
     "load_yaml": ("engine.lang.yaml_value", "load"),
+    "mutate": ("engine.mutation", "mutate"),
+    "mutate_target": ("engine.mutation", "mutate_target"),
     "respond": ("engine.evaluate", "evaluate"),
     "scan": ("engine.evaluate", "scan"),
+    "targets_of": ("engine.mutation", "targets_of"),
     "ttl_due": ("engine.lang.ttl", "due"),
     "validate": ("engine.evaluate", "validate"),
     "yaml_text": ("engine.lang.go_yaml_value", "dump_value"),
@@ -117,11 +123,15 @@ __all__ = [
     "compile_policy",
     "deletable",
     "generate",
+    "is_target",
     "json_text",
     "kind_of",
     "load_yaml",
+    "mutate",
+    "mutate_target",
     "respond",
     "scan",
+    "targets_of",
     "ttl_due",
     "validate",
     "yaml_text",

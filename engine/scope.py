@@ -83,3 +83,13 @@ class Scope(Root):
         count = self.draws[purpose] = self.draws.get(purpose, 0) + 1
         digest = hashlib.sha256(f"{self.request.seed} {count} {purpose}".encode("utf-8", "surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big")
+
+
+class SubjectScope(Scope):
+    """A child scope whose checks look at `subject` (any JSON value) instead of the request's object."""
+
+    __slots__ = ("subject",)
+
+    def __init__(self, parent: Scope, subject: Any) -> None:
+        super().__init__(parent.request, facts=parent.facts, parent=parent)
+        self.subject = subject

@@ -24,6 +24,7 @@ ALLOWED = {
     "engine.clauses": (*CORE, *LANGUAGES),
     "engine.rules": ("engine.clauses", *CORE, *LANGUAGES),
     "engine.compiler": ("engine.rules", "engine.clauses", *CORE, *LANGUAGES),
+    "engine.mutation": ("engine.evaluate", "engine.policyset", *CORE, *LANGUAGES),
     **dict.fromkeys(("engine.policyset", "engine.evaluate", "engine.report"), (*CORE, *LANGUAGES)),
     **dict.fromkeys(
         TOOLS, ("engine.policyset", "engine.evaluate", "engine.compiler", "engine.rules", "engine.clauses", *CORE, *LANGUAGES)

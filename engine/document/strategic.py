@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from engine.document.equality import same
 from engine.document.merge_keys import KINDS, TYPES
-from engine.lang import go_json
 
 DIRECTIVE = "$patch"
+_EXACT = 1 << 53
+"""Up to here every integer is a float64."""
 _SCALARS = ("",)
 """The keys of a list that is a set of scalars."""
 
@@ -63,7 +64,7 @@ def _merge(old: Any, new: Any, kind: str, keys: tuple[str, ...]) -> Any:
     if isinstance(old, (dict, list)) or isinstance(new, (dict, list)):
         raise wrong_kind(node_kind(old), new)
     if isinstance(old, str) and not isinstance(new, str):
-        new = go_json.dumps(new)  # the object's quotes stay (oracle mutate.json: "x" patched with 2.5 is "2.5")
+        new = _written(new)  # the object's quotes stay (oracle mutate.json: "x" patched with 2.5 is "2.5")
     return old if same(old, new) else new
 
 
@@ -213,4 +214,11 @@ def _text(value: Any) -> str:
     """A key's value as text; empty when it is missing or no scalar."""
     if value is None or isinstance(value, (dict, list)):
         return ""
-    return value if isinstance(value, str) else go_json.dumps(value)
+    return value if isinstance(value, str) else _written(value)
+
+
+def _written(value: float | bool) -> str:
+    """A boolean or number as JSON text; 5.0 is 5."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
+    return json.dumps(value)

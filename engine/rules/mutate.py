@@ -20,9 +20,7 @@ PATCHES: dict[str, Callable[..., Patch]] = {
 }
 
 
-def compile_check(
-    spec: Any, *, rule: str, message: Template | None, path: str, policy_namespace: str = "", at: str = "/mutate"
-) -> Check:
+def compile_check(spec: Any, *, rule: str, message: Template | None, path: str, policy_namespace: str = "") -> Check:
     """Compiles the value of `mutate`.
 
     The check's outcome is pass with `patched`, or skip when nothing changes. With `targets` it is about other objects: see

@@ -52,7 +52,8 @@ def compile_check(targets: list[Any], mutate: Mutation, *, path: str, policy_nam
 def is_target(wanted: Mapping[str, Any], document: Object) -> bool:
     """Is `document` one of the objects that a selector document asks for? Names and namespaces may hold wildcards."""
     metadata = document.get("metadata") or {}
-    if wanted.get("apiVersion") != document.get("apiVersion") or wanted.get("kind") != document.get("kind"):
+    kind, _, _ = str(wanted.get("kind") or "").partition("/")  # what follows is a subresource
+    if wanted.get("apiVersion") != document.get("apiVersion") or kind != document.get("kind"):
         return False
     for field in ("name", "namespace", "uid"):
         pattern = wanted.get(field)
