@@ -36,7 +36,9 @@ perf: setup tools ## build the load tools and run the measurements in perf/
 
 ##@ Make again
 golden: setup ## renew the golden files of tests
-	@cd tests/golden/go_yaml && ../../../$(RUN) inputs.py | go run . > golden.json.new && mv golden.json.new golden.json
+	@for part in go_yaml kyaml; do \
+	  (cd tests/golden/$$part && ../../../$(RUN) inputs.py | go run . > golden.json.new && mv golden.json.new golden.json) || exit 1; \
+	done
 crds: setup ## write crds/*.yaml from crds/source
 	@$(RUN) -m crds.source
 lock: setup ## resolve the packages anew
