@@ -31,14 +31,19 @@ def applied(options: Options) -> int:
     resources = load_resources(options.resources, kinds=kinds)
     targets = load_resources(options.target_resources, kinds=kinds)
     exceptions, faults = _exceptions(options, policies, resources)
-    faults = [*policies.errors, *resources.errors, *targets.errors, *faults]
     objects = [item.object for item in resources.items]
-    cluster = FakeCluster([*objects, *(item.object for item in targets.items)], kinds=kinds)
+    parameters = load_resources(options.parameter_resources, kinds=kinds)
+    cluster = FakeCluster([*objects, *(item.object for item in (*targets.items, *parameters.items))], kinds=kinds)
+    values = _values(options)
+    faults = [*policies.errors, *resources.errors, *targets.errors, *parameters.errors, *faults]
     world = World(
         policies=[item.policy for item in policies.items],
         exceptions=exceptions,
-        facts=OfflineFacts(cluster=cluster, entries=entries_of(objects, cluster)),
-        values=_values(options),
+        facts=OfflineFacts(
+            stored=cluster, cluster=cluster, namespaces=values.namespaces, entries=entries_of(objects, cluster)
+        ),
+        values=values,
+        targets=[item.object for item in targets.items],
         user=load_user(options.user_info) if options.user_info else None,
     )
     _complain(faults, resources.warnings, policies)

@@ -86,9 +86,10 @@ def values(
     policies: dict[str, dict[str, Any]] = {}
     for key, texts in (("resources", resources), ("rules", rules)):
         for text in texts:
-            policy, name, *pairs = [*text.split(","), ""][: max(2, text.count(",") + 1)]
-            if not policy or not name or not pairs:
+            parts = text.split(",")
+            if len(parts) < 3 or not all(parts):
                 raise UsageError(f"--{key[:-1]}: `{text}`: policy, name and values are expected")
+            policy, name, *pairs = parts
             entry = policies.setdefault(policy, {"name": policy})
             entry.setdefault(key, []).append({"name": name, "values": _pairs(pairs, f"--{key[:-1]}")})
     selectors = []
@@ -131,6 +132,9 @@ def user_info(
     _write({**document, "userInfo": _given(username=username, groups=list(groups))}, output)
 
 
+command.add_command(user_info, "userinfo")
+
+
 @command.command(name="metrics-config")
 @click.option("-n", "--name", default="kyverno-metrics", show_default=True, help="Name of the ConfigMap.")
 @click.option("--namespace", default="kyverno", show_default=True, help="Its namespace.")
@@ -156,9 +160,7 @@ def metrics_config(name: str, namespace: str, included: tuple[str, ...], exclude
 @_texts("--policy-rules", "references", help="Excepted rules: POLICY,RULE...", metavar="RULES")
 @_texts("--any", "any_of", help="Filter, any of which matches: kind=Pod,name=test-*,namespace=x.", metavar="FILTER")
 @_texts("--all", "all_of", help="Filter, all of which match.", metavar="FILTER")
-@click.option(
-    "-b", "--background", type=bool, default=True, show_default=True, help="Does it count in background scans too?"
-)
+@click.option("-b", "--background", type=bool, default=True, show_default=True, help="Does it count in background scans too?")
 @_output
 def exception(
     name: str,
@@ -211,11 +213,14 @@ def _filter(text: str, flag: str) -> dict[str, list[str]]:
 
 @command.command(name="cluster-role")
 @click.argument("name")
-@click.option("-g", "--api-groups", "groups", required=True, help="API groups, with commas; \"\" is the core group.")
+@click.option("-g", "--api-groups", "groups", required=True, help='API groups, with commas; "" is the core group.')
 @_texts("--verbs", "verbs", help="Verbs, with commas; all for every verb.", metavar="VERBS", split=True)
 @_texts("--resources", "resources", help="Resources, with commas.", metavar="RESOURCES", split=True)
 @_texts(
-    "--controllers", "controllers", help="Controllers that get the rights [default: background-controller].", metavar="NAMES",
+    "--controllers",
+    "controllers",
+    help="Controllers that get the rights [default: background-controller].",
+    metavar="NAMES",
     split=True,
 )
 @_output

@@ -6,32 +6,58 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from cli.offline_facts import OfflineFacts
 from cli.resources import name_of, namespace_of
 from cli.values import NO_VALUES, Values, nested
-from engine import Effect, Object, Policy, PolicyException, PolicySet, Request, Result, User, kind_of, respond
+from engine import (
+    Effect,
+    EngineError,
+    Object,
+    Policy,
+    PolicyException,
+    PolicySet,
+    Request,
+    Result,
+    Status,
+    User,
+    is_target,
+    kind_of,
+    mutate,
+    mutate_target,
+    respond,
+    targets_of,
+)
 
 
 class Answer(NamedTuple):
-    """What one policy says of one object. No `results`: no rule applies. `patched` is the object after this policy."""
+    """What one policy says of one object. No `results`: no rule applies.
+
+    `patched` is the object after this policy, `targets` are other objects that its rules patched, as they are then.
+    """
 
     policy: Policy
     object: Object
     results: tuple[Result, ...]
     patched: Object
+    targets: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything an evaluation knows beside the object. `operation` decides where a test row states it."""
+    """Everything an evaluation knows beside the object.
+
+    `targets` are objects that rules with targets may change; `operation` decides where a test row states it.
+    """
 
     policies: Sequence[Policy]
     facts: OfflineFacts
     exceptions: Sequence[PolicyException] = ()
     values: Values = NO_VALUES
     user: User | None = None
+    targets: Sequence[Object] = ()
     operation: str = ""
     now: int = field(default_factory=time.time_ns)
     seed: int = field(default_factory=lambda: random.getrandbits(62))
@@ -54,7 +80,8 @@ class Evaluator:
         self.world = world
         own = [policy for policy in world.policies if world.values.concerns(policy.identity.name)]
         shared = [policy for policy in world.policies if policy not in own]
-        self._alone = [(policy, PolicySet((policy,), world.exceptions)) for policy in own]
+        self.each = [(policy, PolicySet((policy,), world.exceptions)) for policy in world.policies]
+        self._alone = [(policy, alone) for policy, alone in self.each if policy in own]
         self._together = (shared, PolicySet(shared, world.exceptions))
         self._order = {id(policy): position for position, policy in enumerate(world.policies)}
 
@@ -127,8 +154,61 @@ def _merged(base: Any, changes: Any) -> Any:
     return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
 
 
+def _mutate(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
+    """Each policy sees what the ones before it made of the object."""
+    answers = []
+    for policy, alone in evaluator.each:
+        if not any(rule.effect in stage.effects for rule in policy.rules):
+            continue
+        request = evaluator.request(object_, policy.identity.name)
+        verdict = evaluator.world.facts.settle(partial(mutate, alone, request))
+        patched = request.subject
+        for result in verdict.results:
+            patched = patched if result.patched is None else result.patched
+        existing, targets = _mutate_existing(evaluator, policy, alone, request)
+        answers.append(Answer(policy, request.subject, (*verdict.results, *existing), patched, targets))
+        object_ = patched
+    return answers, object_
+
+
+def _mutate_existing(
+    evaluator: Evaluator, policy: Policy, alone: PolicySet, request: Request
+) -> tuple[list[Result], tuple[Object, ...]]:
+    """One result for each target that a rule changes because of the request, and the targets as they are then."""
+    results: list[Result] = []
+    patched: list[Object] = []
+    settle = evaluator.world.facts.settle
+    for rule in policy.rules:
+        if rule.effect is not Effect.MUTATE_EXISTING:
+            continue
+        try:
+            wanted = settle(partial(targets_of, rule, request))
+        except EngineError as error:
+            results.append(Result(rule, Status.ERROR, str(error)))
+            continue
+        for target in evaluator.world.targets:
+            if any(is_target(selector, target) for selector in wanted):
+                ask = partial(mutate_target, rule, request, target, exceptions=alone.exceptions_of(rule))
+                outcome = settle(ask)
+                if outcome is not None:
+                    results.append(Result(rule, outcome.status, outcome.message, outcome.properties))
+                    patched.append(target if outcome.patched is None else outcome.patched)
+    return results, tuple(patched)
+
+
 def _judge(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
     return evaluator.asked(stage, object_), object_
 
 
-STAGES: tuple[Stage, ...] = (Stage(frozenset({Effect.VALIDATE}), _judge),)
+def _generate(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
+    """A policy that generates nothing for the object has no answer at all (cli-format.md 5)."""
+    return [answer for answer in evaluator.asked(stage, object_) if answer.results], object_
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(frozenset({Effect.MUTATE, Effect.MUTATE_EXISTING}), _mutate),
+    Stage(frozenset({Effect.VERIFY_IMAGES}), _judge),
+    Stage(frozenset({Effect.VALIDATE}), _judge),
+    Stage(frozenset({Effect.GENERATE}), _generate),
+)
+"""In this order; each sees the object as the stages before left it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cli.kinds import BUILT_IN, Kinds, plural_of, resource_of
+from cli.kinds import BUILT_IN, Kinds, resource_of
 from cli.resources import name_of, namespace_of
 from engine import GroupVersionKind, LookupFailed, Object, kind_of
 
@@ -72,8 +72,9 @@ class FakeCluster:
         objects = self._objects.get((group, plural))
         return kind_of(objects[0]).kind if objects else plural.capitalize()
 
-    def knows(self, gvk: GroupVersionKind) -> bool:
-        return gvk in self._kinds or (gvk.group, plural_of(gvk.kind)) in self._objects
+    def of_kind(self, gvk: GroupVersionKind, namespace: str = "") -> list[Object]:
+        """The objects of a kind, of one namespace or of all."""
+        return self.all(gvk.group, resource_of(gvk, self._kinds).plural, namespace)
 
 
 def _labels(text: str) -> Callable[[Object], bool]:

@@ -12,7 +12,14 @@ from cli.errors import InputError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("cli.apply", "Apply policies to resources from files."),
+    "autogen": ("cli.autogen", "Show the rules that are generated for pod controllers."),
     "completion": ("cli.completion", "Print the shell's completion script."),
+    "create": ("cli.create", "Create files for tests, values, users, exceptions and roles."),
+    "docs": ("cli.docs", "Print the reference of all commands."),
+    "explain": ("cli.explain", "Say why rules matched, were skipped, passed or failed."),
+    "jp": ("cli.jp", "Evaluate and parse JMESPath, list its functions."),
+    "lint": ("cli.lint", "Find faults, dead rules and old forms in policies."),
+    "schema": ("cli.schema", "Write JSON schemas of all kinds for editors."),
     "test": ("cli.test", "Run tests of policies."),
     "version": ("cli.version", "Print the version."),
 }

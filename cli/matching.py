@@ -14,7 +14,12 @@ from engine import Effect, Object, Result, Status
 Row = Mapping[str, Any]
 RULE_KINDS = frozenset({"ClusterPolicy", "Policy"})
 """Policies whose rules have names that rows refer to."""
-MUTATING = frozenset({Effect.MUTATE, Effect.MUTATE_EXISTING})
+WITH_OBJECT = frozenset({Effect.MUTATE, Effect.MUTATE_EXISTING, Effect.VALIDATE})
+"""Rules whose lines compare the object that the policy left."""
+Problem = tuple[str, str]
+"""Reason and details of a line that fails."""
+MISSING: Problem = ("", "")
+"""The expected object is not in the row's file: Kyverno prints no line then."""
 
 
 class Key(NamedTuple):
@@ -46,7 +51,10 @@ class Answers:
     def __init__(self, objects: Sequence[Object], answers: Sequence[Answer]) -> None:
         self.keys = list(dict.fromkeys(key_of(object_) for object_ in objects))
         self.by_policy: dict[tuple[Key, str], list[Answer]] = {}
+        self.of_target: dict[Key, list[tuple[Answer, Object]]] = {}
         for answer in answers:
+            for target in answer.targets:
+                self.of_target.setdefault(key_of(target), []).append((answer, target))
             self.by_policy.setdefault((key_of(answer.object), answer.policy.identity.name), []).append(answer)
 
 
@@ -65,6 +73,10 @@ class Matcher:
         """The lines of one row."""
         policy = str(row["policy"]).rpartition("/")[2]
         for key in keys_for(row, answers.keys):
+            if key in answers.of_target:
+                for answer, target in answers.of_target[key]:
+                    yield from self._target(row, answer, target, key)
+                continue
             found = answers.by_policy.get((key, policy), [])
             shown = str(row["policy"]), str(row.get("rule") or ""), str(key)
             if not found:
@@ -90,21 +102,33 @@ class Matcher:
                 problem = self._generated_problem(row, document)
                 yield self._line(row, answer, result, rule, f"/{name_of(document)}", problem)
             return
-        patched = row.get("patchedResources") or row.get("patchedResource")
-        problem: tuple[str, str] | None = None
-        if patched and result.rule.effect in MUTATING | {Effect.VALIDATE}:
-            wanted = expected_among(self._load(patched), answer.patched)
-            if wanted is None:
-                if not row.get("failOnMissingResources"):
-                    return
-                problem = "Resource error", f"{patched} does not hold {key}"
-            elif not same(answer.patched, wanted):
-                problem = "Resource diff", "; ".join(differences(tidied(answer.patched), tidied(wanted)))
-        yield self._line(row, answer, result, rule, str(key), problem)
+        problem = self._patched_problem(row, answer.patched, key) if result.rule.effect in WITH_OBJECT else None
+        if problem is not MISSING:
+            yield self._line(row, answer, result, rule, str(key), problem)
 
-    def _generated_problem(self, row: Row, document: Object) -> tuple[str, str] | None:
+    def _patched_problem(self, row: Row, actual: Object, key: Key) -> Problem | None:
+        """What is wrong with a patched object, in the words of the table; `MISSING` where its line is left out."""
+        file = row.get("patchedResources") or row.get("patchedResource")
+        if not file:
+            return None
+        wanted = expected_among(self._load(file), actual)
+        if wanted is None:
+            return ("Resource error", f"{file} does not hold {key}") if row.get("failOnMissingResources") else MISSING
+        if same(actual, wanted):
+            return None
+        return "Resource diff", "; ".join(differences(tidied(actual), tidied(wanted)))
+
+    def _target(self, row: Row, answer: Answer, target: Object, key: Key) -> Iterator[Line]:
+        """A target that some rule patched, whichever policy that was, against the row's patched objects."""
+        results = [result for result in answer.results if result.rule.effect is Effect.MUTATE_EXISTING]
+        problem = self._patched_problem(row, target, key)
+        for result in results[:1]:
+            if problem is not MISSING:
+                yield self._line(row, answer, result, result.rule.name, str(key), problem)
+
+    def _generated_problem(self, row: Row, document: Object) -> Problem | None:
         files = [*(row.get("generatedResources") or ()), *([row["generatedResource"]] if row.get("generatedResource") else [])]
-        problem: tuple[str, str] | None = None
+        problem: Problem | None = None
         for file in files:
             wanted = expected_among(self._load(file), document)
             if wanted is not None and same(document, wanted):
@@ -116,7 +140,7 @@ class Matcher:
         return problem
 
     def _line(
-        self, row: Row, answer: Answer, result: Result, rule: str, resource: str, problem: tuple[str, str] | None
+        self, row: Row, answer: Answer, result: Result, rule: str, resource: str, problem: Problem | None
     ) -> Line:
         policy, wanted = str(row["policy"]), str(row.get("result") or "")
         if problem is not None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cli.fake_cluster import FakeCluster
-from engine import Facts, Lookup, LookupFailed, Object, Unknown
+from cli.resources import name_of
+from engine import Facts, GroupVersionKind, Lookup, LookupFailed, Object, Unknown, kind_of
 
 T = TypeVar("T")
 MAX_ROUNDS = 32
+NAMESPACE = GroupVersionKind("", "v1", "Namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +30,24 @@ class Mock:
 
 
 class OfflineFacts:
-    """What is known without a cluster. `cluster` None: there is none, not even a fake one."""
+    """What is known without a cluster.
+
+    `cluster` answers ConfigMap and API calls of contexts, None: there is none, not even a fake one. `stored` are the objects
+    that rules look for themselves: sources of clones, Namespaces.
+    """
 
     def __init__(
         self,
         *,
+        stored: FakeCluster,
         cluster: FakeCluster | None = None,
+        namespaces: Mapping[str, Object] | None = None,
         mocks: Sequence[Mock] = (),
         entries: Mapping[str, Any] | None = None,
         images: Mapping[str, Any] | None = None,
     ) -> None:
+        self._stored = stored
+        self._namespaces = namespaces or {}
         self._cluster = cluster
         self._mocks = mocks
         self._entries = entries
@@ -105,9 +115,17 @@ class OfflineFacts:
         raise LookupFailed(lookup, f"no data is given for image {lookup.key}")
 
     def _resource(self, lookup: Lookup) -> Any:
-        if self._cluster is None:
-            raise LookupFailed(lookup, f"{lookup.key}: no objects are given")
-        return self._cluster.answer(lookup.key)
+        options = dict(lookup.options)
+        gvk = kind_of({"apiVersion": options.get("apiVersion"), "kind": options.get("kind")})
+        if lookup.method == "LIST":
+            return self._stored.of_kind(gvk, lookup.key)
+        namespace, _, name = lookup.key.partition("/")
+        if gvk == NAMESPACE and name in self._namespaces:
+            return self._namespaces[name]
+        for object_ in self._stored.of_kind(gvk, namespace):
+            if name_of(object_) == name:
+                return object_
+        return _plain_namespace(name) if gvk == NAMESPACE else None
 
 
 SOURCES: dict[str, Callable[[OfflineFacts, Lookup], Any]] = {
@@ -118,6 +136,12 @@ SOURCES: dict[str, Callable[[OfflineFacts, Lookup], Any]] = {
     "imageData": OfflineFacts._image_data,
     "resource": OfflineFacts._resource,
 }
+
+
+def _plain_namespace(name: str) -> Object:
+    """A namespace that nobody described is there all the same: objects stand in it."""
+    labels = {"kubernetes.io/metadata.name": name}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def _body(mock: Mock, lookup: Lookup) -> Any:

@@ -58,15 +58,20 @@ def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[L
     exceptions, faults = load_exceptions(test.paths("exceptions"))
     _must_load(faults)
     objects = [item.object for item in resources.items]
-    cluster = None
-    if cluster_resources:
-        stored = [*objects, *(item.object for item in (*targets.items, *parameters.items))]
-        stored += [object_ for one in cluster_resources for object_ in one.resources]
-        cluster = FakeCluster(stored, kinds=kinds)
+    rows = [row for row in map(wanted, content.get("results") or ()) if row is not None]
+    load = _remembered(partial(_expected, test, kinds))
+    known = [*objects, *(item.object for item in (*targets.items, *parameters.items))]
+    known += [object_ for one in cluster_resources for object_ in one.resources]
+    cluster = FakeCluster(known, kinds=kinds) if cluster_resources else None
+    if cluster is not None:
         values = _namespaces_of(cluster, objects, values, test)
+    stored = FakeCluster([*known, *_sources(rows, load)], kinds=kinds)
     world = World(
         policies=[item.policy for item in policies.items],
-        facts=OfflineFacts(cluster=cluster, mocks=_mocks(test), entries=_entries(test)),
+        facts=OfflineFacts(
+            stored=stored, cluster=cluster, namespaces=values.namespaces, mocks=_mocks(test), entries=_entries(test)
+        ),
+        targets=[item.object for item in targets.items],
         exceptions=exceptions,
         values=values,
         user=user,
@@ -75,17 +80,15 @@ def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[L
         f"  Applying {_plural(len(world.policies), 'policy', 'policies')} to {_plural(len(objects), 'resource', 'resources')} "
         f"with {_plural(len(exceptions), 'exception', 'exceptions')} ..."
     )
-    rows = [row for row in map(wanted, content.get("results") or ()) if row is not None]
     asked = {operation: _asked(replace(world, operation=operation), objects) for operation in _operations(rows)}
     say("  Checking results ...")
-    load = _remembered(partial(_expected, test, kinds))
     matcher = Matcher(load, [name for name, _ in policies.invalid])
     return [line for row in rows for line in matcher.lines(row, asked[row.get("operation") or ""])]
 
 
 def _asked(world: World, objects: Sequence[Object]) -> Answers:
     evaluator = Evaluator(world)
-    return Answers(objects, [answer for object_ in objects for answer in evaluator(object_)])
+    return Answers([*objects, *world.targets], [answer for object_ in objects for answer in evaluator(object_)])
 
 
 def _operations(rows: Sequence[Row]) -> list[str]:
@@ -171,6 +174,13 @@ def _namespaces_of(cluster: FakeCluster, objects: Sequence[Object], values: Valu
             raise UsageError(f'{test.file}: failed to get namespace: namespaces "{name}" not found')
         labels[name] = (namespace.get("metadata") or {}).get("labels") or {}
     return replace(values, namespace_labels=labels)
+
+
+def _sources(rows: Sequence[Row], load: Callable[[str], Sequence[Object]]) -> list[Object]:
+    """The objects that rows give as sources of clones."""
+    written = [row["cloneSourceResource"] for row in rows if row.get("cloneSourceResource")]
+    files = [file for entry in written for file in (entry if isinstance(entry, list) else [entry])]
+    return [object_ for file in dict.fromkeys(files) for object_ in load(file)]
 
 
 def _mocks(test: TestFile) -> list[Mock]:

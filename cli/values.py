@@ -77,7 +77,7 @@ class Values:
     """Values of a file, of flags or of a test.
 
     Keys are dotted paths (`request.object.spec.x`, `mycm.data.env`). `resources` are by (policy, resource name), `rules` by
-    policy and the written rule's name, `subresources` give the parent's kind and the subresource's name by the kind of what
+    policy and the written rule's name with nested values, `subresources` give the parent's kind and the subresource's name by the kind of what
     is sent (`Scale` -> `Deployment`, `scale`).
     """
 
@@ -125,7 +125,7 @@ def values_from(document: Mapping[str, Any]) -> Values:
             resources[policy["name"], resource["name"]] = resource.get("values") or {}
         for rule in policy.get("rules") or []:
             first = {key: value[0] for key, value in (rule.get("foreachValues") or {}).items() if value}
-            rules.setdefault(policy["name"], {})[rule["name"]] = {**(rule.get("values") or {}), **first}
+            rules.setdefault(policy["name"], {})[rule["name"]] = nested({**(rule.get("values") or {}), **first})
     return Values(
         global_values=document.get("globalValues") or {},
         resources=resources,
