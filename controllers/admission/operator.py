@@ -7,9 +7,10 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
+from controllers.admission import installation
 from controllers.admission.exclusions import Exclusions
 from controllers.admission.flags import Environment
 from controllers.admission.leader import Reconciler
@@ -17,11 +18,13 @@ from controllers.admission.metrics_server import MetricsServer
 from controllers.admission.recorder import Recorder, change_labels
 from controllers.admission.reviewer import Options, Reviewer, Snapshot
 from controllers.admission.server import WebhookServer
+from controllers.admission.serving import ServingCertificate
 from controllers.admission.webhooks import Wanted
 from controllers.cluster import settings as settings_module
 from controllers.cluster.bindings import Bindings
-from controllers.cluster.certificates import Material, Names, Store, UnusableCertificate
-from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.certificate_store import Store
+from controllers.cluster.certificates import Names
+from controllers.cluster.client import FAILURES, Client
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, discover
 from controllers.cluster.events import Events, Pace
@@ -33,12 +36,10 @@ from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings
+from controllers.cluster.tasks import Tasks
 from controllers.cluster.watch import Event, Listed, Target, backoff, follow
 from engine import PolicyException
 
-CHECK_CERTIFICATES = 3600.0
-TRUST_FIRST = 2.0
-"""Seconds between new trust in the webhook configurations and a new certificate on the server."""
 REDISCOVER = (0.3, 1.5, 5.0)
 """Seconds after a change of a CRD at which kinds are discovered again: the API server takes a while to serve them."""
 CRDS = Target("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", metadata=True)
@@ -56,14 +57,12 @@ class Admission:
         self.credentials = credentials
         self._client = Client(credentials, user_agent="pyvern-admission")
         self._lease_client = Client(credentials, connections=4, user_agent="pyvern-admission-lease")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._fail)
         self._stop = asyncio.Event()
         self._failed: BaseException | None = None
-        self._certificates = asyncio.Lock()
         self._ready = False
         self._ending = False
         self._follow_up = False
-        self._material: Material | None = None
         self._owner: dict[str, Any] | None = None
         self._defaults = settings_module.default_settings(environment.namespace)
         self.metrics = Metrics()
@@ -102,7 +101,8 @@ class Admission:
         self.reconciler = Reconciler(
             self._client, policies=self.policies, inputs=self._inputs, metrics=self.metrics, resync=flags.resyncPeriod
         )
-        self._store = Store(self._client, self._names(), now_utc)
+        store = Store(self._client, self._names(), now_utc)
+        self._certificate = ServingCertificate(store, trust=self.reconciler.nudge, serve=self.server.renew)
         timing = Timing(retry=flags.leaderElectionRetryPeriod)
         self._leadership = Leadership(
             self._lease_client, namespace=environment.namespace, name=LEASE, identity=environment.pod, timing=timing
@@ -139,8 +139,8 @@ class Admission:
 
     async def _start(self, **_: Any) -> None:
         """kopf's startup activity: everything that must be known before the first request."""
-        self._material = await self._ensure_certificates(renew=False)
-        self._owner = await self._find_owner()
+        await self._certificate.load()
+        self._owner = await installation.owner(self._client, self.environment.role)
         await self._rediscover()
         namespace = self.environment.namespace
         maps = f"/api/v1/namespaces/{namespace}/configmaps"
@@ -153,13 +153,13 @@ class Admission:
         )
         for name in (self.flags.caSecretName, self.flags.tlsSecretName):
             self._watch(f"secret {name}", Target(secrets, field_selector=f"metadata.name={name}"), self._secret_changed)
-        self._spawn("policies", self.policies.run(self._client))
-        self._spawn("exceptions", self.exceptions.run(self._client))
-        self._spawn("namespaces", self.namespaces.run(self._client))
+        self._tasks.spawn("policies", self.policies.run(self._client))
+        self._tasks.spawn("exceptions", self.exceptions.run(self._client))
+        self._tasks.spawn("namespaces", self.namespaces.run(self._client))
         self._watch("crds", CRDS, self._crds_changed)
-        self._spawn("events", self.events.run())
-        self._spawn("recorder", self.recorder.run())
-        self._spawn("certificates", self._check_certificates())
+        self._tasks.spawn("events", self.events.run())
+        self._tasks.spawn("recorder", self.recorder.run())
+        self._tasks.spawn("certificates", self._certificate.keep(self._renews))
         if not self.flags.disableMetrics:
             await self._metrics_server.start()
         await self.policies.wait()
@@ -172,11 +172,10 @@ class Admission:
 
     async def _serve(self, _: Any) -> AsyncIterator[kopf.WebhookClientConfig]:
         """kopf's admission server: ours, which answers on paths of its own."""
-        assert self._material is not None
-        await self.server.start(self._material.leaf)
+        await self.server.start(self._certificate.material.leaf)
         self._ready = True
-        self._spawn("heartbeat", self._heartbeat.run())
-        self._spawn("leadership", self._leadership.run(self.reconciler.run))
+        self._tasks.spawn("heartbeat", self._heartbeat.run())
+        self._tasks.spawn("leadership", self._leadership.run(self.reconciler.run))
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)  # a review makes hundreds of objects and hardly a cycle
@@ -239,14 +238,12 @@ class Admission:
             self.metrics.expose(exposure)
 
     def _secret_changed(self, _: Event) -> None:
-        self._spawn("certificate", self._refresh_certificates(renew=False))
+        self._tasks.spawn("certificate", self._certificate.refresh())
 
-    def _crds_changed(self, event: Event) -> None:
-        if isinstance(event, Listed):
-            return
+    def _crds_changed(self, _: Event) -> None:
         loop = asyncio.get_running_loop()
         for delay in REDISCOVER:
-            loop.call_later(delay, lambda: self._spawn("discovery", self._rediscover()))
+            loop.call_later(delay, lambda: self._tasks.spawn("discovery", self._rediscover()))
 
     def _want_bindings(self) -> None:
         self.bindings.want(self._client, self.policies.needs_roles or self.reviewer.snapshot.settings.needs_roles)
@@ -267,53 +264,13 @@ class Admission:
             self.reviewer.snapshot = self.reviewer.snapshot._replace(discovery=discovery)
             self.reconciler.nudge()
 
-    async def _check_certificates(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_CERTIFICATES)
-            await self._refresh_certificates(renew=not self.flags.disableCertManagerController and self._leadership.leading)
-
-    async def _refresh_certificates(self, *, renew: bool) -> None:
-        async with self._certificates:
-            material = await self._ensure_certificates(renew=renew)
-            if material == self._material:
-                return
-            self._material = material
-            self.reconciler.nudge()
-        # INVARIANT (trust first): the API server must know the new authority before it meets a certificate signed by it; the
-        # certificate served meanwhile is trusted through the bundle, which keeps the old authority.
-        await asyncio.sleep(TRUST_FIRST)
-        if material == self._material:
-            self.server.renew(material.leaf)
-
-    async def _ensure_certificates(self, *, renew: bool) -> Material:
-        attempt = 0
-        while True:
-            try:
-                return await self._store.ensure(renew=renew)
-            except (*FAILURES, UnusableCertificate) as error:
-                if isinstance(error, UnusableCertificate) and self._material is not None:
-                    logger.error("certificates: %s; the old one stays in use", error)
-                    return self._material
-                attempt += 1
-                logger.warning("certificates: %s (try %d)", error, attempt)
-                await asyncio.sleep(backoff(attempt))
-
-    async def _find_owner(self) -> dict[str, Any] | None:
-        """The ClusterRole that owns webhook configurations, so that uninstalling it takes them away."""
-        name = f"{self.environment.role}:webhook"
-        try:
-            role = await self._client.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}")
-        except FAILURES as error:
-            logger.info("webhook configurations get no owner: ClusterRole %s: %s", name, error)
-            return None
-        uid = role["metadata"]["uid"]
-        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": name, "uid": uid}
+    def _renews(self) -> bool:
+        return self._leadership.leading and not self.flags.disableCertManagerController
 
     def _inputs(self) -> tuple[Settings, Discovery, Wanted]:
-        assert self._material is not None
         flags, environment, snapshot = self.flags, self.environment, self.reviewer.snapshot
         wanted = Wanted(
-            ca_bundle=self._material.ca_bundle,
+            ca_bundle=self._certificate.material.ca_bundle,
             namespace=environment.namespace,
             service=environment.service,
             service_port=flags.servicePort,
@@ -340,19 +297,24 @@ class Admission:
 
     # End
 
+    def _fail(self, error: BaseException) -> None:
+        """Ends the process; the kubelet starts it again. Half a controller would be worse than none."""
+        self._failed = error
+        self._ready = False
+        self._stop.set()
+
     def _signalled(self) -> None:
         if self._ending or not self._ready:
             self._stop.set()
             return
         logger.info("asked to end: draining for %.0f s", self.flags.shutdownDrain)
-        self._certificates = asyncio.Lock()
         self._ready = False
         self._ending = True
-        self._spawn("shutdown", self._shut_down())
+        self._tasks.spawn("shutdown", self._shut_down())
 
     async def _shut_down(self) -> None:
         """Readiness fails first; everybody who still comes is served for the drain time; then nobody is left behind."""
-        await self._end(self._named("leadership"), self._named("heartbeat"))
+        await self._tasks.end("leadership", "heartbeat")
         drained = asyncio.create_task(asyncio.sleep(self.flags.shutdownDrain))
         await self._leadership.release()
         await drained
@@ -366,63 +328,20 @@ class Admission:
         await self.events.flush(1.0)
         await self._metrics_server.stop()
         self.bindings.want(self._client, False)
-        await self._end(*(task for task in self._tasks if task is not asyncio.current_task()))
+        await self._tasks.end()
         logger.info("ended")
         self._stop.set()
 
     async def _leave(self) -> None:
         """The last replica takes the webhooks away: nobody is there to answer them any more."""
         last = await self._heartbeat.leave()
-        if last and await self._going_down():
+        if last and await installation.going_down(self._client, self.environment):
             logger.info("last replica: removing webhook configurations")
             await self.reconciler.remove_all()
             await self._heartbeat.delete()
 
-    async def _going_down(self) -> bool:
-        """Is this more than a restart: Deployment gone, being deleted, scaled to nothing, or without a Pod that could follow?"""
-        environment = self.environment
-        path = f"/apis/apps/v1/namespaces/{environment.namespace}/deployments/{environment.deployment}"
-        try:
-            deployment = await self._client.get(path)
-        except ApiError as error:
-            if error.not_found:
-                return True
-            raise
-        if deployment["metadata"].get("deletionTimestamp") is not None or not (deployment.get("spec") or {}).get("replicas"):
-            return True
-        return not (deployment.get("status") or {}).get("replicas")
-
-    # Tasks
-
     def _watch(self, name: str, target: Target, handle: Any) -> None:
-        self._spawn(name, follow(self._client, target, handle))
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("%s failed", task.get_name(), exc_info=error)
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        """Ends the process; the kubelet starts it again. Half a controller would be worse than none."""
-        self._failed = error
-        self._ready = False
-        self._stop.set()
-
-    def _named(self, name: str) -> asyncio.Task[None] | None:
-        return next((task for task in self._tasks if task.get_name() == name), None)
-
-    async def _end(self, *tasks: asyncio.Task[None] | None) -> None:
-        living = [task for task in tasks if task is not None]
-        for task in living:
-            task.cancel()
-        if living:
-            await asyncio.wait(living, timeout=PATIENCE)
+        self._tasks.spawn(name, follow(self._client, target, handle))
 
 
 def _data(event: Event) -> dict[str, str] | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from controllers.admission.own_webhooks import FIXED
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.settings import Settings
 from engine import Effect, Policy, Reach, Rule
@@ -72,82 +73,6 @@ MUTATING = Side(
     {Effect.MUTATE: WRITES, Effect.VERIFY_IMAGES: WRITES},
 )
 
-
-class Fixed(NamedTuple):
-    """A webhook that does not depend on policies."""
-
-    kind: str
-    configuration: str
-    name: str
-    path: str
-    failure_policy: str
-    group: str
-    versions: tuple[str, ...]
-    resources: tuple[str, ...]
-    operations: tuple[str, ...]
-    object_selector: Mapping[str, Any] = {}
-    namespaced: bool = False
-
-
-FIXED = (
-    Fixed(
-        "ValidatingWebhookConfiguration",
-        "kyverno-policy-validating-webhook-cfg",
-        "validate-policy.kyverno.svc",
-        "/policyvalidate",
-        "Fail",
-        "kyverno.io",
-        ("v1", "v2beta1"),
-        ("clusterpolicies", "policies"),
-        ("CREATE", "UPDATE"),
-    ),
-    Fixed(
-        "MutatingWebhookConfiguration",
-        "kyverno-policy-mutating-webhook-cfg",
-        "mutate-policy.kyverno.svc",
-        "/policymutate",
-        "Fail",
-        "kyverno.io",
-        ("v1", "v2beta1"),
-        ("clusterpolicies", "policies"),
-        ("CREATE", "UPDATE"),
-    ),
-    Fixed(
-        "ValidatingWebhookConfiguration",
-        "kyverno-exception-validating-webhook-cfg",
-        "kyverno-svc.kyverno.svc",
-        "/exceptionvalidate",
-        "Fail",
-        "kyverno.io",
-        ("v2beta1", "v2"),
-        ("policyexceptions",),
-        ("CREATE", "UPDATE"),
-    ),
-    Fixed(
-        "ValidatingWebhookConfiguration",
-        "kyverno-global-context-validating-webhook-cfg",
-        "kyverno-svc.kyverno.svc",
-        "/globalcontextvalidate",
-        "Fail",
-        "kyverno.io",
-        ("v2alpha1", "v2beta1", "v2"),
-        ("globalcontextentries",),
-        ("CREATE", "UPDATE"),
-    ),
-    Fixed(
-        "MutatingWebhookConfiguration",
-        "kyverno-verify-mutating-webhook-cfg",
-        "monitor-webhooks.kyverno.svc",
-        "/verifymutate",
-        "Ignore",
-        "coordination.k8s.io",
-        ("v1",),
-        ("leases",),
-        ("UPDATE",),
-        {"matchLabels": {"app.kubernetes.io/name": "kyverno"}},
-        True,
-    ),
-)
 
 OURS = (
     *((side.kind, side.name) for side in (VALIDATING, MUTATING)),

@@ -10,11 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from controllers.cluster.certificate_store import Store, UnusableCertificate
 from controllers.cluster.certificates import (
     MANAGED_BY,
     Names,
-    Store,
-    UnusableCertificate,
     bundle,
     due,
     new_ca,
