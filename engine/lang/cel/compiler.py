@@ -8,7 +8,7 @@ from typing import Any
 from engine.lang.cel import access, kinds, logic, operators
 from engine.lang.cel.calls import by_class, call
 from engine.lang.cel.errors import CelError
-from engine.lang.cel.frame import BUDGET_STEPS, Code, Run, constant
+from engine.lang.cel.frame import Code, Run, constant
 from engine.lang.cel.functions import Function, mismatch
 from engine.lang.cel.kinds import DYN, Struct, Type, joined, kind_name
 from engine.lang.cel.literals import list_of, map_of, message_of
@@ -31,6 +31,7 @@ from engine.lang.cel.syntax import (
     Unary,
 )
 from engine.lang.cel.values import kind_of
+from engine.lang.errors import ExpressionError
 
 
 class Compiler(Names):
@@ -188,8 +189,6 @@ class Compiler(Names):
         result = candidates[0].result
         for overload in candidates[1:]:
             result = joined(result, overload.result)
-        if any(overload.cost is not None for overload in candidates):
-            return Code(run, result)
         return self.folded(Code(run, result), *args)
 
     def literal(self, node: Literal) -> Code:
@@ -222,13 +221,16 @@ class Compiler(Names):
         if code.is_constant or not all(part.is_constant for part in parts):
             return code
         try:
-            value = code.run([None, BUDGET_STEPS])
-        except CelError:
+            value = code.run([None, _FOLDING_STEPS])
+        except ExpressionError:
             return code
         return constant(value, code.kind)
 
 
 _MOST_ARGUMENTS = 8
+_FOLDING_STEPS = 1000
+"""What a constant may cost when compiling; dearer ones are left to the evaluation and its budget."""
+
 _NODES: dict[type[Node], Callable[[Compiler, Any], Code]] = {
     Literal: Compiler.literal,
     Ident: Compiler.ident,

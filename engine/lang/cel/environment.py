@@ -54,7 +54,7 @@ class Program:
 
 
 def _reader(activation: Any) -> Callable[[str], Any]:
-    if isinstance(activation, Mapping):
+    if activation.__class__ is dict or isinstance(activation, Mapping):
         mapping = activation
 
         def from_mapping(name: str) -> Any:

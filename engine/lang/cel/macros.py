@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.lang.cel import access, comprehension, kinds
-from engine.lang.cel.frame import Code, Frame
+from engine.lang.cel.frame import Code, Frame, constant
 from engine.lang.cel.functions import mismatch
 from engine.lang.cel.kinds import DYN, Struct, joined
+from engine.lang.cel.parser import dotted
 from engine.lang.cel.syntax import Call, Ident, ListLiteral, Node, Select
 from engine.lang.cel.values import NONE, Optional, no_overload
 
@@ -44,6 +45,9 @@ def _has(compiler: Compiler, node: Call) -> Code:
     (argument,) = node.args
     if not isinstance(argument, Select):
         compiler.fail(argument, "invalid argument to has() macro")
+    path = dotted(argument)
+    if path is not None and path in compiler.variables and path.split(".")[0] not in compiler.locals:
+        return constant(True, kinds.BOOL)  # a variable with a dotted name is declared, so it is there
     operand = compiler.compile(argument.operand)
     if argument.optional:
         run, name = operand.run, argument.field

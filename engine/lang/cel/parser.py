@@ -19,19 +19,28 @@ from engine.lang.cel.syntax import (
     Node,
     Select,
     Unary,
+    children,
 )
 from engine.lang.cel.values import INT_MAX
 from engine.lang.errors import ExpressionSyntaxError
 
-MAX_DEPTH = 100
-"""Nesting of brackets and length of operator chains; the closures nest as deep."""
+MAX_NESTING = 60
+"""Brackets within brackets: the parser and the compiler recurse as deep."""
+
+MAX_DEPTH = 120
+"""Levels of the tree, chains of operators and selections included: the closures nest as deep."""
 
 MAX_LENGTH = 100_000
 
 _CONSTANTS = {"true": True, "false": False, "null": None}
-_RELATIONS = frozenset({"<", "<=", ">", ">=", "==", "!=", "in"})
-_SUMS = frozenset({"+", "-"})
-_PRODUCTS = frozenset({"*", "/", "%"})
+_LOGIC = frozenset({"&&", "||"})
+_PRECEDENCE = {
+    "||": 1,
+    "&&": 2,
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!=", "in"), 3),
+    **dict.fromkeys(("+", "-"), 4),
+    **dict.fromkeys(("*", "/", "%"), 5),
+}
 
 
 def parse(expression: str) -> Node:
@@ -42,7 +51,17 @@ def parse(expression: str) -> Node:
     tree = parser.expression()
     if parser.token.kind != "end":
         parser.unexpected()
+    _check_depth(expression, tree)
     return tree
+
+
+def _check_depth(expression: str, tree: Node) -> None:
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return
+    raise ExpressionSyntaxError(expression, f"expression is deeper than {MAX_DEPTH} levels", level[0].at)
 
 
 class _Parser:
@@ -74,62 +93,42 @@ class _Parser:
             self.unexpected(f"`{kind}`")
         return self.advance()
 
-    def deeper(self, by: int = 1) -> None:
-        self.depth += by
-        if self.depth > MAX_DEPTH:
-            self.fail(f"expression nests deeper than {MAX_DEPTH}", self.token.at)
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            self.fail(f"expression nests deeper than {MAX_NESTING}", self.token.at)
 
     def expression(self) -> Node:
         self.deeper()
-        node = self.logic("||")
+        node = self.operations()
         if self.token.kind == "?":
             at = self.advance().at
-            then = self.logic("||")
+            then = self.operations()
             self.expect(":")
             node = Conditional(at, node, then, self.expression())
         self.depth -= 1
         return node
 
-    def logic(self, operator: str) -> Node:
-        terms = [self.operand_of(operator)]
-        at = self.token.at
-        while self.accept(operator):
-            terms.append(self.operand_of(operator))
-        return terms[0] if len(terms) == 1 else Logic(at, operator, tuple(terms))
+    def operations(self) -> Node:
+        """Everything between unary operators and `?:`, by precedence; rows of `&&` and of `||` become one node."""
+        operands = [self.unary()]
+        operators: list[Token] = []
+        while (found := self.operator()) is not None:
+            strength = _PRECEDENCE[found.value]
+            while operators and (
+                _PRECEDENCE[operators[-1].value] > strength
+                or (_PRECEDENCE[operators[-1].value] == strength and found.value not in _LOGIC)
+            ):
+                _reduce(operands, operators)
+            operators.append(found)
+            operands.append(self.unary())
+        while operators:
+            _reduce(operands, operators)
+        return operands[0]
 
-    def operand_of(self, operator: str) -> Node:
-        return self.logic("&&") if operator == "||" else self.relation()
-
-    def operator(self, among: frozenset[str]) -> Token | None:
-        kind = self.token.value if self.token.kind == "ident" else self.token.kind
-        return self.advance() if kind in among else None
-
-    def relation(self) -> Node:
-        start = self.depth
-        node = self.sum()
-        while found := self.operator(_RELATIONS):
-            self.deeper()
-            node = Binary(found.at, found.value, node, self.sum())
-        self.depth = start
-        return node
-
-    def sum(self) -> Node:
-        start = self.depth
-        node = self.product()
-        while found := self.operator(_SUMS):
-            self.deeper()
-            node = Binary(found.at, found.value, node, self.product())
-        self.depth = start
-        return node
-
-    def product(self) -> Node:
-        start = self.depth
-        node = self.unary()
-        while found := self.operator(_PRODUCTS):
-            self.deeper()
-            node = Binary(found.at, found.value, node, self.unary())
-        self.depth = start
-        return node
+    def operator(self) -> Token | None:
+        value = self.token.value if self.token.kind in ("ident", self.token.value) else None
+        return self.advance() if value in _PRECEDENCE else None
 
     def unary(self) -> Node:
         signs: list[Token] = []
@@ -152,10 +151,8 @@ class _Parser:
         return node
 
     def member(self, node: Node) -> Node:
-        start = self.depth
         while True:
             if self.accept("."):
-                self.deeper()
                 optional = self.accept("?") is not None
                 name = self.field()
                 if self.token.kind == "(" and not optional and name.kind == "ident":
@@ -164,7 +161,6 @@ class _Parser:
                 else:
                     node = Select(name.at, node, name.value, optional)
             elif self.token.kind == "[":
-                self.deeper()
                 at = self.advance().at
                 optional = self.accept("?") is not None
                 node = Index(at, node, self.expression(), optional)
@@ -172,7 +168,6 @@ class _Parser:
             elif self.token.kind == "{" and (path := dotted(node)) is not None:
                 node = self.message(node.at, path)
             else:
-                self.depth = start
                 return node
 
     def field(self) -> Token:
@@ -266,6 +261,22 @@ class _Parser:
                 break
         self.expect("}")
         return Message(at, name, tuple(found))
+
+
+def _reduce(operands: list[Node], operators: list[Token]) -> None:
+    """Replaces the last operator and its operands by their node; a row of the same `&&` or `||` at once."""
+    last = operators.pop()
+    if last.value not in _LOGIC:
+        right = operands.pop()
+        operands.append(Binary(last.at, last.value, operands.pop(), right))
+        return
+    count = 2
+    while operators and operators[-1].value == last.value:
+        last = operators.pop()
+        count += 1
+    terms = operands[-count:]
+    del operands[-count:]
+    operands.append(Logic(last.at, last.value, tuple(terms)))
 
 
 def dotted(node: Node) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -106,3 +107,17 @@ class Message(Node):
 
     name: str
     fields: tuple[tuple[str, Node, bool], ...]
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes right below a node, in the order written."""
+    for field in fields(node):
+        yield from _nodes(getattr(node, field.name))
+
+
+def _nodes(value: Any) -> Iterator[Node]:
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _nodes(part)
