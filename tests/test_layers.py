@@ -31,7 +31,8 @@ ALLOWED = {
     ),
     "controllers.cluster": FACE,
     **dict.fromkeys(SHELLS, ("controllers.cluster", *FACE)),
-    "cli": ("controllers.cluster", *FACE, *TOOLS, "engine.lang"),
+    "cli": ("controllers.cluster", *FACE, *TOOLS, "engine.lang", "crds.source"),
+    "crds.source": (),
 }
 """Layer -> what it may import besides itself; the longest prefix of a module's name is its layer."""
 

@@ -14,7 +14,7 @@ from engine.compiler.autogen import in_any_version
 from engine.compiler.cluster_policy import compile_scope
 from engine.errors import EngineError, Unknown
 from engine.evaluate import result_of
-from engine.explain.checks import body_steps, context_step
+from engine.explain.checks import body_steps, context_step, failing_path
 from engine.explain.conditions import conditions_step
 from engine.explain.match import clause_step
 from engine.explain.step import ABSENT, Step
@@ -23,7 +23,7 @@ from engine.policy import Policy, PolicyException, Rule
 from engine.request import Object, Request
 from engine.scope import Scope
 
-__all__ = ["ABSENT", "Explanation", "Step", "explain"]
+__all__ = ["ABSENT", "Explanation", "Step", "explain", "failing_path"]
 
 NOT_MATCHED = "not matched"
 NO_ROW = "nothing to check"

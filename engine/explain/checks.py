@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.clauses.context import compile_context
 from engine.clauses.template import compile_template
-from engine.errors import EngineError, Unknown
+from engine.errors import EngineError, InvalidPolicy, Unknown
 from engine.explain.conditions import conditions_step
 from engine.explain.expressions import attempt, template_step
 from engine.explain.step import ABSENT, Step
@@ -15,6 +15,8 @@ from engine.lang.anchors import parse_anchor
 from engine.lang.errors import LanguageError
 from engine.lang.mismatch import Mismatch
 from engine.lang.pattern import compile_pattern
+from engine.policy import Rule
+from engine.request import Object
 from engine.rules.foreach import bind_element, compile_elements
 from engine.rules.subject import SubjectScope, subject_of
 from engine.scope import Scope
@@ -55,6 +57,19 @@ def _failure(bad: Mismatch, pattern: Any, subject: Any) -> Iterator[Step]:
         kind = "does not concern the object" if bad.skips else "differs"
         wanted, found = value_in_pattern(pattern, steps), value_at(subject, steps)
         yield Step("/" + "/".join(steps), None if bad.skips else False, wanted=wanted, found=found, note=kind)
+
+
+def failing_path(rule: Rule, object_: Object) -> tuple[str, ...]:
+    """The keys and indices to the field for which `object_` fails a rule with a pattern without variables; else nothing."""
+    pattern = (rule.document.get("validate") or {}).get("pattern")
+    if pattern is None:
+        return ()
+    try:
+        template = compile_template(pattern)
+    except InvalidPolicy:
+        return ()
+    bad = compile_pattern(template.value)(object_) if template.constant else None
+    return () if bad is None else tuple(step for step in bad.path.split("/") if step)
 
 
 def value_at(value: Any, steps: list[str]) -> Any:
@@ -130,7 +145,8 @@ def _foreach_entry(entry: Mapping[str, Any], scope: Scope, path: str, namespace:
                 steps=tuple(_element_steps(entry, inner, path, namespace, depth)),
             )
         )
-    return Step(text, found=len(elements), path=path, note="elements", steps=tuple(steps))
+    count = f"{len(elements)} element{'' if len(elements) == 1 else 's'}"
+    return Step(text, path=path, note=count, steps=tuple(steps))
 
 
 def _element_steps(entry: Mapping[str, Any], scope: Scope, path: str, namespace: str, depth: int) -> Iterator[Step]:
