@@ -58,7 +58,7 @@ class Options:
 @click.option("-i", "--stdin", is_flag=True, help="Print bare YAML of mutated resources, to be piped on.")
 @click.option("-p", "--policy-report", is_flag=True, help="Print a report instead of text.")
 @click.option("--output-format", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Form of the report.")
-@click.option("-o", "--output", metavar="FILE", default="", help="File or folder for mutated and generated resources.")
+@click.option("-o", "--output", metavar="FILE", default="", help="File or folder for mutated and generated resources; sarif or junit: print the results in that format.")
 @click.option("-t", "--table", is_flag=True, help="Print a table of the results.")
 @click.option("--detailed-results", is_flag=True, help="Show messages in the table.")
 @click.option("--audit-warn", is_flag=True, help="Failures of audit policies count as warnings.")

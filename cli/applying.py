@@ -12,6 +12,7 @@ from cli.documents import load_paths
 from cli.errors import InputError
 from cli.evaluation import Answer, Evaluator, World
 from cli.fake_cluster import FakeCluster
+from cli.formats import WRITERS, rows_of
 from cli.kinds import with_definitions
 from cli.offline_facts import OfflineFacts, entries_of
 from cli.outcome import Counts, status_of
@@ -47,13 +48,18 @@ def applied(options: Options) -> int:
         user=load_user(options.user_info) if options.user_info else None,
     )
     _complain(faults, resources.warnings, policies)
-    quiet = options.stdin or options.policy_report
+    machine = options.output if options.output in WRITERS else ""
+    quiet = options.stdin or options.policy_report or machine
     if not quiet:
         _say(render.heading(rule_count(world.policies), len(objects), len(exceptions)))
         if policies.invalid:
             _say(render.invalid_policies(policies.invalid))
     evaluator = Evaluator(world)
     answers = [answer for object_ in objects for answer in evaluator(object_)]
+    if machine:
+        rows = rows_of(answers, resources.items, audit_warn=options.audit_warn)
+        _say(WRITERS[machine](rows, policies.invalid, faults))
+        return _status(_counts(answers, policies, options), options, broken=bool(faults))
     if options.output or not options.policy_report:
         _changed(answers, Sink(options.output, bare=options.stdin))
     counts = _counts(answers, policies, options)

@@ -106,7 +106,7 @@ class Evaluator:
 
     def _ask(self, among: PolicySet, policies: Sequence[Policy], stage: Stage, request: Request) -> Iterable[Answer]:
         effects = stage.effects
-        responses = self.world.facts.settle(lambda facts: respond(among, request, facts, effects=effects))
+        responses = self.world.facts.settle(lambda facts: respond(among, request, facts, effects=effects, forgiving=False))
         subject = request.subject
         said = {id(response.policy): response.results for response in responses}
         for policy in policies:

@@ -49,13 +49,14 @@ class Answers:
     """What the policies of a test said, by object and policy, for one operation."""
 
     def __init__(self, objects: Sequence[Object], answers: Sequence[Answer]) -> None:
-        self.keys = list(dict.fromkeys(key_of(object_) for object_ in objects))
+        self.keys = [key_of(object_) for object_ in objects]
         self.by_policy: dict[tuple[Key, str], list[Answer]] = {}
         self.of_target: dict[Key, list[tuple[Answer, Object]]] = {}
         for answer in answers:
             for target in answer.targets:
                 self.of_target.setdefault(key_of(target), []).append((answer, target))
             self.by_policy.setdefault((key_of(answer.object), answer.policy.identity.name), []).append(answer)
+        self.keys = list(dict.fromkeys([*self.keys, *self.of_target]))
 
 
 def key_of(object_: Object) -> Key:

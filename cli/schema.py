@@ -45,7 +45,7 @@ def _write(folder: str, files: dict[str, object]) -> None:
         os.makedirs(folder, exist_ok=True)
         for name, document in files.items():
             with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
+                json.dump(document, file, separators=(",", ":"))
                 file.write("\n")
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from None

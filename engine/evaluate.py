@@ -84,10 +84,12 @@ def evaluate(
     among: Among | None = None,
     skip: Callable[[Rule], bool] | None = None,
     background: bool = False,
+    forgiving: bool = True,
 ) -> tuple[Response, ...]:
     """The responses of all selected policies, in the set's order. Raises one `Unknown` for all missing data.
 
-    `background`: nobody asked, so that exceptions which are not for background scans do not count.
+    `background`: nobody asked, so that exceptions which are not for background scans do not count. `forgiving`: an UPDATE may
+    go on violating what the old object violated (spec 2.4, allowExistingViolations); tests of policies want to know.
     """
     root = Scope(request, facts=facts)
     missing: set[Lookup] = set()
@@ -100,7 +102,8 @@ def evaluate(
             if skip is not None and skip(rule):
                 continue
             try:
-                result = result_of(rule, root, exceptions_for(policies, rule, background=background))
+                exceptions = exceptions_for(policies, rule, background=background)
+                result = result_of(rule, root, exceptions, forgiving=forgiving)
             except Unknown as unknown:
                 missing |= unknown.lookups
                 continue
@@ -120,10 +123,13 @@ def exceptions_for(policies: PolicySet, rule: Rule, *, background: bool = False)
     return tuple(exception for exception in exceptions if exception.background) if background and exceptions else exceptions
 
 
-def result_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = ()) -> Result | None:
+def result_of(
+    rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = (), *, forgiving: bool = True
+) -> Result | None:
     """The rule's result for the request in `root`; None where it does not apply. Raises `Unknown`.
 
     `exceptions` name the rule; those that apply to the request decide before context and preconditions (spec 2.2).
+    `forgiving`: a violation that was there before is passed over.
     """
     request = root.request
     if not rule.match(request) or (request.operation == "DELETE" and not rule.on_delete):
@@ -133,7 +139,7 @@ def result_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] =
         return None
     status, message, properties, patched, generated, skipping = outcome
     enforced = rule.action(request) == "Enforce"
-    if status is Status.FAIL and enforced and _failed_before(rule, root):
+    if forgiving and status is Status.FAIL and enforced and _failed_before(rule, root):
         status, message, properties = Status.SKIP, "skipping the rule evaluation as pre-existing violations are allowed", {}
     return Result(rule, status, message, properties, enforced, patched, generated, skipping)
 

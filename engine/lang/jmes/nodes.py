@@ -144,8 +144,8 @@ def _unless_null(select: Closure) -> Closure:
 
 
 def _or(build: Build, ast: Ast, rooted: bool, lenient: bool) -> Closure:
-    left = build.node(ast["children"][0], rooted=rooted, lenient=True)
-    right = build.node(ast["children"][1], rooted=rooted, lenient=lenient)
+    # Both sides forgive an unknown key: `nope || alsono` is null (test policies/karpenter/set-karpenter-non-cpu-limits).
+    left, right = (build.node(child, rooted=rooted, lenient=True) for child in ast["children"])
 
     def either(value: Any) -> Any:
         found = left(value)
