@@ -9,6 +9,7 @@ import sys
 
 from controllers.admission import flags
 from controllers.cluster import logs
+from controllers.cluster.flags import Environment
 
 logger = logging.getLogger("pyvern")
 
@@ -24,7 +25,7 @@ def main() -> int:
     from controllers.cluster.credentials import NoCredentials, load
 
     try:
-        admission = Admission(read, flags.Environment.read(os.environ), load(read.kubeconfig))
+        admission = Admission(read, Environment.read(os.environ, controller="admission"), load(read.kubeconfig))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(admission.run())
     except (NoCredentials, PortTaken) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from controllers.admission.flags import Environment
 from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.flags import Environment
 
 logger = logging.getLogger("pyvern.installation")
 

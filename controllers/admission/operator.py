@@ -12,9 +12,7 @@ from typing import Any
 
 from controllers.admission import installation
 from controllers.admission.exclusions import Exclusions
-from controllers.admission.flags import Environment
 from controllers.admission.leader import Reconciler
-from controllers.admission.metrics_server import MetricsServer
 from controllers.admission.recorder import Recorder, change_labels
 from controllers.admission.reviewer import Options, Reviewer, Snapshot
 from controllers.admission.server import WebhookServer
@@ -30,9 +28,11 @@ from controllers.cluster.discovery import Discovery, discover
 from controllers.cluster.events import Events, Pace
 from controllers.cluster.exceptions import Exceptions
 from controllers.cluster.facts import World
+from controllers.cluster.flags import Environment
 from controllers.cluster.framework import connection, kopf, operator_settings
 from controllers.cluster.lease import Heartbeat, Leadership, Timing, now_utc
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
+from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings

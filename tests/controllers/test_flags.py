@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controllers.admission import flags
+from controllers.cluster.flags import Environment
 
 
 def test_kyvernos_own_command_line_is_accepted() -> None:
@@ -35,5 +36,5 @@ def test_durations_are_gos(text: str, seconds: float) -> None:
 
 
 def test_who_we_are_comes_from_the_environment() -> None:
-    environment = flags.Environment.read({"KYVERNO_NAMESPACE": "policy", "KYVERNO_POD_NAME": "p-0"})
+    environment = Environment.read({"KYVERNO_NAMESPACE": "policy", "KYVERNO_POD_NAME": "p-0"}, controller="admission")
     assert (environment.namespace, environment.pod, environment.service) == ("policy", "p-0", "kyverno-svc")

@@ -1,8 +1,9 @@
-"""GET /metrics over plain HTTP, as Prometheus wants it."""
+"""GET /metrics over plain HTTP, as Prometheus wants it, and the probes of controllers that serve nothing else."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,17 +14,20 @@ logger = logging.getLogger("pyvern.metrics")
 
 
 class MetricsServer:
-    """One port. A port that is taken is an error in the log, no reason to stop admission."""
+    """One port. A port that is taken is an error in the log, no reason to stop. `ready` answers the readiness probe."""
 
-    def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:
+    def __init__(self, metrics: Metrics, *, host: str, port: int, ready: Callable[[], bool] = lambda: True) -> None:
         self._metrics = metrics
         self._host = host or None
         self._port = port
+        self._ready = ready
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         application = web.Application()
         application.router.add_get("/metrics", self._render)
+        application.router.add_get("/health/liveness", self._live)
+        application.router.add_get("/health/readiness", self._readiness)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
@@ -38,3 +42,9 @@ class MetricsServer:
 
     async def _render(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok") if self._ready() else web.Response(status=503, text="not ready")

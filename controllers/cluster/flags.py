@@ -1,0 +1,157 @@
+"""Command lines of the controllers: Kyverno's flags (spec 6.1), and the environment they read."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Parse = Callable[[str], Any]
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def boolean(text: str) -> bool:
+    """Go's strconv.ParseBool."""
+    try:
+        return {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"`{text}` is neither true nor false") from None
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as `1m30s`, in seconds."""
+    total, number, rest = 0.0, "", text
+    while rest:
+        if rest[0].isdigit() or rest[0] == ".":
+            number, rest = number + rest[0], rest[1:]
+            continue
+        unit = next((unit for unit in ("ms", "s", "m", "h") if rest.startswith(unit)), None)
+        if unit is None or not number:
+            raise argparse.ArgumentTypeError(f"`{text}` is no duration")
+        total, number, rest = total + float(number) * UNITS[unit], "", rest[len(unit) :]
+    if number and number.strip("0"):
+        raise argparse.ArgumentTypeError(f"`{text}` has no unit")
+    return total
+
+
+def algorithm(text: str) -> str:
+    """The name of a key algorithm, in our spelling."""
+    names = {"rsa": "RSA", "ecdsa": "ECDSA", "ed25519": "Ed25519"}
+    try:
+        return names[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"`{text}` is none of RSA, ECDSA, Ed25519") from None
+
+
+def logging_format(text: str) -> str:
+    """text or json."""
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"`{text}` is neither text nor json")
+    return text
+
+
+class Flag(NamedTuple):
+    name: str
+    parse: Parse
+    default: Any
+    help: str
+
+
+COMMON: Mapping[str, Parse] = {
+    "loggingtsFormat": str,
+    "disableLogColor": boolean,
+    "autoMemLimitEnabled": boolean,
+    "autoMemLimitRatio": float,
+    "profile": boolean,
+    "profilePort": int,
+    "profileAddress": str,
+    "enableTracing": boolean,
+    "tracingAddress": str,
+    "tracingPort": int,
+    "tracingCreds": str,
+    "otelConfig": str,
+    "otelCollector": str,
+    "transportCreds": str,
+    "metricsCASecretName": str,
+    "metricsTLSSecretName": str,
+    "metricsKeyAlgorithm": str,
+    "metricsRenewBefore": seconds,
+    "metricsServerIP": str,
+    "exemplarFilter": str,
+    "clientRateLimitQPS": float,
+    "clientRateLimitBurst": int,
+    "crdWatcher": boolean,
+    "enableConfigMapCaching": boolean,
+    "enableDeferredLoading": boolean,
+    "maxGlobalContextEntries": int,
+    "allowHTTPInNamespacedPolicies": boolean,
+    "httpBlocklist": str,
+    "httpAllowlist": str,
+    "imagePullSecrets": str,
+    "registryCredentialHelpers": str,
+    "allowInsecureRegistry": boolean,
+    "imageVerifyCacheEnabled": boolean,
+    "imageVerifyCacheMaxSize": int,
+    "imageVerifyCacheTTLDuration": seconds,
+    "enableTuf": boolean,
+    "tufMirror": str,
+    "tufRoot": str,
+    "tufRootRaw": str,
+    "enableCosignLogging": boolean,
+}
+"""Flags of all controllers that manifests carry and that change nothing here (yet): checked for their form only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Who and where this process is."""
+
+    namespace: str = "kyverno"
+    pod: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    deployment: str = ""
+    service: str = ""
+    role: str = ""
+    service_account: str = ""
+    config: str = "kyverno"
+    metrics_config: str = "kyverno-metrics"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], *, controller: str) -> Environment:
+        """From the variables that Kyverno's manifests set; what is missing follows from the controller's name, `admission`."""
+        defaults = {
+            "deployment": f"kyverno-{controller}-controller",
+            "service": "kyverno-svc" if controller == "admission" else f"kyverno-{controller}-controller",
+            "role": f"kyverno:{controller}-controller",
+            "service_account": f"kyverno-{controller}-controller",
+        }
+        named = {
+            "namespace": "KYVERNO_NAMESPACE",
+            "pod": "KYVERNO_POD_NAME",
+            "deployment": "KYVERNO_DEPLOYMENT",
+            "service": "KYVERNO_SVC",
+            "role": "KYVERNO_ROLE_NAME",
+            "service_account": "KYVERNO_SERVICEACCOUNT_NAME",
+            "config": "INIT_CONFIG",
+            "metrics_config": "METRICS_CONFIG",
+        }
+        return cls(**{**defaults, **{name: environment[key] for name, key in named.items() if environment.get(key)}})
+
+
+def parser(program: str, flags: Sequence[Flag], accepted: Mapping[str, Parse]) -> argparse.ArgumentParser:
+    """All flags; those in `accepted` have no effect. Booleans may stand alone: `--disableMetrics` is `--disableMetrics=true`."""
+    made = argparse.ArgumentParser(prog=f"python -m {program}", allow_abbrev=False)
+    for flag in flags:
+        alone: dict[str, Any] = {"nargs": "?", "const": True} if flag.parse is boolean else {}
+        made.add_argument(f"--{flag.name}", type=flag.parse, default=flag.default, help=flag.help, metavar="", **alone)
+    for name, parse in accepted.items():
+        alone = {"nargs": "?", "const": True} if parse is boolean else {}
+        made.add_argument(f"--{name}", type=parse, help=argparse.SUPPRESS, metavar="", **alone)
+    return made
+
+
+def read(made: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The flags; unknown ones end the process with a message, as Kyverno does. One dash counts as two."""
+    return made.parse_args([f"-{a}" if a.startswith("-") and not a.startswith("--") and len(a) > 2 else a for a in arguments])
