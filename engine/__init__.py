@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.clauses.filters import compile_exclusions, compile_filters
-    from engine.compiler import FRONTENDS, compile_exception, compile_policy
+    from engine.compiler import BINDINGS, FRONTENDS, bind, compile_exception, compile_policy
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.rules.mutate_existing import is_target
 
 _HOMES = {
+    "BINDINGS": ("engine.compiler", "BINDINGS"),
     "Effect": ("engine.policy", "Effect"),
     "EngineError": ("engine.errors", "EngineError"),
     "EvaluationError": ("engine.errors", "EvaluationError"),
@@ -56,6 +57,7 @@ _HOMES = {
     "Unknown": ("engine.errors", "Unknown"),
     "User": ("engine.request", "User"),
     "Verdict": ("engine.result", "Verdict"),
+    "bind": ("engine.compiler", "bind"),
     "compile_exception": ("engine.compiler", "compile_exception"),
     "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
@@ -88,6 +90,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BINDINGS",
     "FRONTENDS",
     "NO_FACTS",
     "Effect",
@@ -116,6 +119,7 @@ __all__ = [
     "Unknown",
     "User",
     "Verdict",
+    "bind",
     "compile_exception",
     "compile_exclusions",
     "compile_expression",

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.compiler.admission_policy import BINDINGS, bind, compile_admission_policy
 from engine.compiler.cleanup_policy import compile_cleanup_policy
 from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
 
-__all__ = ["FRONTENDS", "compile_exception", "compile_policy"]
+__all__ = ["BINDINGS", "FRONTENDS", "bind", "compile_exception", "compile_policy"]
 
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
     ("kyverno.io", "Policy"): compile_cluster_policy,
     ("kyverno.io", "CleanupPolicy"): compile_cleanup_policy,
     ("kyverno.io", "ClusterCleanupPolicy"): compile_cleanup_policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): compile_admission_policy,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): compile_admission_policy,
 }
 """(API group, kind) -> the compiler of its documents."""
 
