@@ -45,6 +45,7 @@ def applied(options: Options) -> int:
         ),
         values=values,
         targets=[item.object for item in targets.items],
+        assume_sources=True,
         user=load_user(options.user_info) if options.user_info else None,
     )
     _complain(faults, resources.warnings, policies)
@@ -62,6 +63,8 @@ def applied(options: Options) -> int:
         return _status(_counts(answers, policies, options), options, broken=bool(faults))
     if options.output or not options.policy_report:
         _changed(answers, Sink(options.output, bare=options.stdin))
+    for source in dict.fromkeys(world.facts.assuming().assumed):
+        _warn(f"Warning: clone source {source} is not among the given resources; it is taken to be there, and empty")
     counts = _counts(answers, policies, options)
     if options.policy_report:
         sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))

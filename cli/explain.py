@@ -75,12 +75,13 @@ def command(
     faults = [*loaded.errors, *(item.error for item in loaded.invalid), *objects.errors, *faults]
     for fault in faults:
         click.echo(f"Error: {fault}", err=True)
-    cluster = FakeCluster([item.object for item in objects.items])
+    known = [item.object for item in objects.items]
+    cluster = FakeCluster(known)
     given = load_values(values_file) if values_file else Values(flags=values_of_flags(settings)) if settings else NO_VALUES
     world = World(
         policies=[item.policy for item in loaded.items],
         exceptions=excepting,
-        facts=OfflineFacts(cluster=cluster, entries=entries_of([item.object for item in objects.items], cluster)),
+        facts=OfflineFacts(stored=cluster, cluster=cluster, namespaces=given.namespaces, entries=entries_of(known, cluster)),
         values=given,
         user=load_user(user_info) if user_info else None,
         operation=operation or "",

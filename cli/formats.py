@@ -104,8 +104,11 @@ def _uri(file: str) -> str:
 
     if file == "-":
         return "stdin"
-    path = os.path.relpath(file) if os.path.isabs(file) and os.path.abspath(file).startswith(os.getcwd() + os.sep) else file
-    return quote(os.path.normpath(path).replace(os.sep, "/"))
+    path = os.path.relpath(file)
+    if path.startswith(os.pardir + os.sep):
+        path = os.path.abspath(file)
+    uri = quote(path.replace(os.sep, "/"))
+    return f"file://{uri}" if os.path.isabs(path) else uri
 
 
 class Row(NamedTuple):
@@ -181,7 +184,7 @@ def apply_sarif(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), er
     return sarif(rules.values(), results)
 
 
-FAULT = SarifRule("pyvern/input", "a file that cannot be used")
+FAULT = SarifRule("pyvern/input", "a file or a policy that cannot be used")
 
 
 def _rule(row: Row) -> SarifRule:

@@ -118,9 +118,7 @@ def _at(document: Document, finding: Finding) -> Located:
         line, column = place_in(document, finding.path, finding.offset)
     lines = document.text.splitlines()
     source = lines[line - document.line] if 0 <= line - document.line < len(lines) else ""
-    return Located(
-        finding.code, finding.level, document.file, line, column, finding.path, finding.message, finding.help, source
-    )
+    return Located(finding.code, finding.level, document.file, line, column, finding.path, finding.message, finding.help, source)
 
 
 def _unread(error: InputError) -> Located:
@@ -150,15 +148,14 @@ def _print_finding(printed: Console, finding: Located) -> None:
     place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
     style = STYLES[finding.level]
     path = f"{finding.path}: " if finding.path else ""
-    printed.print(
-        Text.assemble((f"{place}: ", "bold"), (f"{finding.level}: ", style), f"{path}{finding.message} ", (f"[{finding.code}]", "dim"))
-    )
+    code = (f"[{finding.code}]", "dim")
+    printed.print(Text.assemble((f"{place}: ", "bold"), (f"{finding.level}: ", style), f"{path}{finding.message} ", code))
     if finding.source.strip() and finding.column:
         number = str(finding.line)
-        margin = " " * len(number)
         blank = "".join("\t" if character == "\t" else " " for character in finding.source[: finding.column - 1])
+        advice = f" {finding.help}" if finding.help else ""
         printed.print(Text.assemble((f"  {number} | ", "dim"), finding.source))
-        printed.print(Text.assemble((f"  {margin} | ", "dim"), blank, ("^", style), (f" {finding.help}" if finding.help else "", style)))
+        printed.print(Text.assemble((f"  {' ' * len(number)} | ", "dim"), blank, (f"^{advice}", style)))
     elif finding.help:
         printed.print(Text(f"    {finding.help}", style))
 

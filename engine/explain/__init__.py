@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.compiler.autogen import in_any_version
 from engine.compiler.cluster_policy import compile_scope
+from engine.document import diff
 from engine.errors import EngineError, Unknown
 from engine.evaluate import result_of
 from engine.explain.checks import body_steps, context_step, failing_path
@@ -21,6 +22,7 @@ from engine.explain.step import ABSENT, Step
 from engine.facts import NO_FACTS, Facts
 from engine.policy import Policy, PolicyException, Rule
 from engine.request import Object, Request
+from engine.result import Result
 from engine.scope import Scope
 
 __all__ = ["ABSENT", "Explanation", "Step", "explain", "failing_path"]
@@ -82,8 +84,20 @@ def _explained(
             outcome, message = NO_ROW, ""
         else:
             outcome, message = NOT_MATCHED, ""
-    steps = tuple(_steps(policy, rule, request, facts, naming))
-    return Explanation(policy.identity.key, rule.name, outcome, message, steps, rule.origin, properties)
+    steps = [*_steps(policy, rule, request, facts, naming)]
+    if outcome != UNKNOWN and result is not None:
+        steps += _effects(result, request)
+    return Explanation(policy.identity.key, rule.name, outcome, message, tuple(steps), rule.origin, properties)
+
+
+def _effects(result: Result, request: Request) -> Iterator[Step]:
+    """What the rule made of the object, and what it wants to be there."""
+    if result.patched is not None:
+        for operation in diff(request.subject, result.patched):
+            found = operation.get("value", ABSENT)
+            yield Step(f"{operation['op']} {operation['path']}", found=found)
+    for document in result.generated:
+        yield Step("generated", found=document)
 
 
 def _steps(policy: Policy, rule: Rule, request: Request, facts: Facts, exceptions: tuple[PolicyException, ...]) -> Iterator[Step]:

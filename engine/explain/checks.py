@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine.clauses.context import compile_context
+from engine.clauses.expressions import ENVIRONMENT, Bindings, Variables, compile_cel
 from engine.clauses.template import compile_template
 from engine.errors import EngineError, InvalidPolicy, Unknown
 from engine.explain.conditions import conditions_step
@@ -17,6 +19,8 @@ from engine.lang.mismatch import Mismatch
 from engine.lang.pattern import compile_pattern
 from engine.policy import Rule
 from engine.request import Object
+from engine.result import Status
+from engine.rules import pod_security
 from engine.rules.foreach import bind_element, compile_elements
 from engine.rules.subject import SubjectScope, subject_of
 from engine.scope import Scope
@@ -160,6 +164,45 @@ def _element_steps(entry: Mapping[str, Any], scope: Scope, path: str, namespace:
     yield from body_steps(entry, scope, path, policy_namespace=namespace, depth=depth + 1)
 
 
+def _pod_security(spec: Any, scope: Scope, path: str, _namespace: str, _depth: int) -> Step:
+    outcome = pod_security.compile_check(spec, rule="", message=None, path=path)(scope)
+    controls = json.loads(outcome.properties.get("controlsJSON") or "[]")
+    steps = tuple(
+        Step(str(control["Name"]), False, found=control["ID"], note=", ".join(control.get("Images") or ()))
+        for control in controls
+    )
+    level = f"podSecurity {spec.get('level') or ''}".strip()
+    return Step(level, outcome.status is Status.PASS, path, steps=steps)
+
+
+def _cel(spec: Any, scope: Scope, path: str, namespace: str, _depth: int) -> Step:
+    """Without parameters every variable and expression is shown; with them the outcome has to do."""
+    if spec.get("paramKind"):
+        return Step("cel", None, path, note="with parameters, see the outcome")
+    variables = Variables(spec.get("variables") or (), ENVIRONMENT, path=f"{path}.variables")
+    bindings = Bindings(scope, variables=variables)
+    steps = []
+    for index, name in enumerate(variables.programs):
+        found, note = attempt(bindings.field, f"variables.{name}")
+        steps.append(Step(f"variables.{name}", path=f"{path}.variables[{index}]", found=_plain(found), note=note))
+    holds = True
+    for index, entry in enumerate(spec.get("expressions") or ()):
+        program = compile_cel(entry.get("expression"), variables.environment, path=f"{path}.expressions[{index}]")
+        found, note = attempt(program, bindings)
+        holds = holds and found is True
+        steps.append(Step(program.text.strip(), found is True, f"{path}.expressions[{index}]", found=_plain(found), note=note))
+    return Step("cel", holds, path, steps=tuple(steps))
+
+
+def _plain(value: Any) -> Any:
+    """A CEL value as JSON shows it; what JSON does not have as text."""
+    if value is ABSENT or value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(member) for key, member in value.items()}
+    return [_plain(member) for member in value] if isinstance(value, list | tuple) else str(value)
+
+
 def context_step(entries: list[Any], scope: Scope, path: str, policy_namespace: str, *, bound: bool = False) -> Step:
     """Every context entry with its value. `bound`: the entries are bound in the scope already."""
     if not bound:
@@ -178,5 +221,7 @@ BODIES: dict[str, Explain] = {
     "anyPattern": _any_pattern,
     "deny": _deny,
     "foreach": _foreach,
+    "podSecurity": _pod_security,
+    "cel": _cel,
 }
 """Bodies that are explained beyond their outcome: (value, scope, path, policy namespace, foreach depth) -> step."""
