@@ -49,7 +49,8 @@ class Answer(NamedTuple):
 class World:
     """Everything an evaluation knows beside the object.
 
-    `targets` are objects that rules with targets may change; `operation` decides where a test row states it.
+    `targets` are objects that rules with targets may change; `assume_sources`: a clone's source that is not given is taken to
+    be there, as for Kyverno's `apply` (peer-apply.json, sync-secrets); `operation` decides where a test row states it.
     """
 
     policies: Sequence[Policy]
@@ -58,6 +59,7 @@ class World:
     values: Values = NO_VALUES
     user: User | None = None
     targets: Sequence[Object] = ()
+    assume_sources: bool = False
     operation: str = ""
     now: int = field(default_factory=time.time_ns)
     seed: int = field(default_factory=lambda: random.getrandbits(62))
@@ -93,20 +95,22 @@ class Evaluator:
             answers += found
         return answers
 
-    def asked(self, stage: Stage, object_: Object) -> list[Answer]:
+    def asked(self, stage: Stage, object_: Object, facts: OfflineFacts) -> list[Answer]:
         """The answers of a stage that leaves the object as it is, in the order of the policies."""
         answers: list[Answer] = []
         policies, together = self._together
         if policies:
-            answers += self._ask(together, policies, stage, self.request(object_, ""))
+            answers += self._ask(together, policies, stage, self.request(object_, ""), facts)
         for policy, alone in self._alone:
-            answers += self._ask(alone, (policy,), stage, self.request(object_, policy.identity.name))
+            answers += self._ask(alone, (policy,), stage, self.request(object_, policy.identity.name), facts)
         answers.sort(key=lambda answer: self._order[id(answer.policy)])
         return answers
 
-    def _ask(self, among: PolicySet, policies: Sequence[Policy], stage: Stage, request: Request) -> Iterable[Answer]:
+    def _ask(
+        self, among: PolicySet, policies: Sequence[Policy], stage: Stage, request: Request, facts: OfflineFacts
+    ) -> Iterable[Answer]:
         effects = stage.effects
-        responses = self.world.facts.settle(lambda facts: respond(among, request, facts, effects=effects, forgiving=False))
+        responses = facts.settle(lambda known: respond(among, request, known, effects=effects, forgiving=False))
         subject = request.subject
         said = {id(response.policy): response.results for response in responses}
         for policy in policies:
@@ -197,12 +201,14 @@ def _mutate_existing(
 
 
 def _judge(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
-    return evaluator.asked(stage, object_), object_
+    return evaluator.asked(stage, object_, evaluator.world.facts), object_
 
 
 def _generate(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
     """A policy that generates nothing for the object has no answer at all (cli-format.md 5)."""
-    return [answer for answer in evaluator.asked(stage, object_) if answer.results], object_
+    world = evaluator.world
+    facts = world.facts.assuming() if world.assume_sources else world.facts
+    return [answer for answer in evaluator.asked(stage, object_, facts) if answer.results], object_
 
 
 STAGES: tuple[Stage, ...] = (

@@ -7,6 +7,7 @@ loaded, and their names must come from values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,6 +47,10 @@ class OfflineFacts:
         entries: Mapping[str, Any] | None = None,
         images: Mapping[str, Any] | None = None,
     ) -> None:
+        self.assumed: list[str] = []
+        """What `assuming` took to be there."""
+        self._assumes = False
+        self._assuming: OfflineFacts | None = None
         self._stored = stored
         self._namespaces = namespaces or {}
         self._cluster = cluster
@@ -53,7 +58,7 @@ class OfflineFacts:
         self._entries = entries
         self._images = images
         there = {
-            "configMap": cluster is not None,
+            "configMap": cluster is not None and bool(cluster.all("", "configmaps")),
             "apiCall": cluster is not None or bool(mocks),
             "service": bool(mocks),
             "globalReference": entries is not None,
@@ -69,6 +74,13 @@ class OfflineFacts:
             except Unknown as unknown:
                 self._facts = self._facts.plus({lookup: self._answer(lookup) for lookup in unknown.lookups})
         raise LookupFailed(None, f"still unanswered lookups after {MAX_ROUNDS} rounds")
+
+    def assuming(self) -> OfflineFacts:
+        """The same, but an object that is looked for by name and is not given is taken to be there, with nothing in it."""
+        if self._assuming is None:
+            self._assuming = copy(self)
+            self._assuming._assumes = True
+        return self._assuming
 
     def _answer(self, lookup: Lookup) -> Any:
         try:
@@ -125,7 +137,13 @@ class OfflineFacts:
         for object_ in self._stored.of_kind(gvk, namespace):
             if name_of(object_) == name:
                 return object_
-        return _plain_namespace(name) if gvk == NAMESPACE else None
+        if gvk == NAMESPACE:
+            return _plain_namespace(name)
+        if not self._assumes:
+            return None
+        metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+        self.assumed.append(f"{options['apiVersion']} {options['kind']} {lookup.key.lstrip('/')}")
+        return {"apiVersion": options["apiVersion"], "kind": options["kind"], "metadata": metadata}
 
 
 SOURCES: dict[str, Callable[[OfflineFacts, Lookup], Any]] = {

@@ -40,8 +40,8 @@ class Request:
     namespace, None when unknown or cluster-scoped. `document` is the AdmissionRequest as `{{ request.* }}` sees it.
     `now` (Unix nanoseconds) and `seed` keep a repeated evaluation equal to the first.
     `variables` are root names given from outside (a values file of the CLI): a map is merged over a predefined variable of
-    that name, any other value replaces it. `rule_variables`: the same for a written rule, by its name; its context entries
-    see them and hide them.
+    that name, any other value replaces it. `rule_variables`: the same for a written rule, by its name. Context entries see
+    both; an entry whose data would come from outside gives way to a variable of its name.
     """
 
     operation: str
@@ -61,6 +61,12 @@ class Request:
     rule_variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     now: int = 0
     seed: int = 0
+
+    def gives(self, variable: str) -> bool:
+        """Is there a value from outside for a name?"""
+        if not (self.variables or self.rule_variables):
+            return False
+        return variable in self.variables or any(variable in given for given in self.rule_variables.values())
 
     @property
     def subject(self) -> Object:

@@ -31,7 +31,7 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
     """Compiles context entries into a function that binds their names in a scope.
 
     An entry sees the entries before it, never itself or a later one: a later entry of the same name may use the earlier.
-    Entries whose source is absent (`Facts.absent`) are not bound.
+    Entries from outside are not bound where their source is absent (`Facts.absent`) or the request gives their name.
     Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown` while data from outside is missing.
     """
     loaders = [_compile_entry(entry, f"{path}[{index}]", policy_namespace) for index, entry in enumerate(entries)]
@@ -41,7 +41,7 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
         seen.values.update(scope.values)
         seen.loaders.update(scope.loaders)
         for name, source, loader in loaders:
-            if source in scope.facts.absent:
+            if source is not None and (source in scope.facts.absent or scope.request.gives(name)):
                 continue
             before, seen = seen, seen.child()
             seen.bind_lazily(name, _from(before, loader))
