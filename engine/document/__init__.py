@@ -2,8 +2,10 @@
 
 from engine.document.diff import diff
 from engine.document.equality import same
-from engine.document.patch import KYVERNO, STRICT, Leniency, PatchError, apply_patch
+from engine.document.patch import PatchError, apply_patch
 from engine.document.pointer import PointerError, format_pointer, parse_pointer
+from engine.document.spine import KYVERNO, STRICT, Leniency
+from engine.document.strategic import StrategicMergeError, strategic_merge
 
 __all__ = [
     "KYVERNO",
@@ -11,9 +13,11 @@ __all__ = [
     "Leniency",
     "PatchError",
     "PointerError",
+    "StrategicMergeError",
     "apply_patch",
     "diff",
     "format_pointer",
     "parse_pointer",
     "same",
+    "strategic_merge",
 ]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.clauses.template import compile_template
-from engine.document.patch import KYVERNO, OPERATIONS, PatchError, apply_patch
+from engine.document.patch import OPERATIONS, PatchError, apply_patch
+from engine.document.spine import KYVERNO
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang import go_json, yaml_value
 from engine.lang.yaml_value import InvalidYAML

@@ -78,6 +78,11 @@ def test_a_small_patch_cannot_make_a_huge_list() -> None:
     assert "10000 is the most" in message
 
 
+def test_an_index_of_many_digits_is_none() -> None:
+    _, status, message = row(json_patch(f"- {{op: replace, path: /spec/l/{'9' * 5000}, value: 1}}"))
+    assert (status, message.partition(" does")[0]) == ("error", "failed to patch resource: replace operation")
+
+
 def test_removing_what_is_not_there_changes_nothing() -> None:
     assert row(json_patch("- {op: remove, path: /spec/z/y}")) == ("r", "skip", "no patches applied")
 
