@@ -210,12 +210,12 @@ def apply_junit(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), er
         suites.setdefault(row.policy.identity.key, []).append(row)
     root = ElementTree.Element("testsuites", name="pyvern apply")
     for name, members in suites.items():
-        suite = ElementTree.SubElement(root, "testsuite", name=_xml(name), **_junit_counts([row.status for row in members]))
+        suite = ElementTree.SubElement(root, "testsuite", _suite(name, [row.status for row in members]))
         for row in members:
             _junit_case(suite, row)
     faults = [*(item.error for item in invalid), *errors]
     if faults:
-        suite = ElementTree.SubElement(root, "testsuite", name="input", **_junit_counts(["error"] * len(faults)))
+        suite = ElementTree.SubElement(root, "testsuite", _suite("input", ["error"] * len(faults)))
         for fault in faults:
             case = ElementTree.SubElement(suite, "testcase", classname="input", name=_xml(fault.file), file=_xml(fault.file))
             ElementTree.SubElement(case, "error", message=_xml(fault.reason)).text = _xml(str(fault))
@@ -223,9 +223,10 @@ def apply_junit(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), er
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
-def _junit_counts(statuses: Sequence[str]) -> dict[str, str]:
+def _suite(name: str, statuses: Sequence[str]) -> dict[str, str]:
     counted = {"failures": "fail", "errors": "error", "skipped": "skip"}
-    return {"tests": str(len(statuses)), **{name: str(statuses.count(status)) for name, status in counted.items()}}
+    counts = {key: str(statuses.count(status)) for key, status in counted.items()}
+    return {"name": _xml(name), "tests": str(len(statuses)), **counts}
 
 
 def _junit_case(suite: Any, row: Row) -> None:
@@ -233,7 +234,8 @@ def _junit_case(suite: Any, row: Row) -> None:
 
     place = {"file": _xml(row.place.file), "line": str(row.place.line)} if row.place.file else {}
     name = f"{row.result.rule.name}: {row.subject}" if row.result.rule.name else row.subject
-    case = ElementTree.SubElement(suite, "testcase", classname=_xml(row.policy.identity.key), name=_xml(name), **place)
+    attributes = {"classname": _xml(row.policy.identity.key), "name": _xml(name), **place}
+    case = ElementTree.SubElement(suite, "testcase", attributes)
     message = _xml(row.result.message)
     if row.status == "skip":
         ElementTree.SubElement(case, "skipped", message=message)

@@ -12,6 +12,7 @@ from cli.yaml_load import Document
 from engine import FRONTENDS, InvalidPolicy, Policy, PolicyException, compile_exception, compile_policy, kind_of
 
 POLICY_GROUPS = frozenset({"kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"})
+KUSTOMIZE = "kustomize.config.k8s.io"
 EXCEPTION = ("kyverno.io", "PolicyException")
 
 
@@ -63,6 +64,8 @@ def from_documents(loaded: Loaded) -> Policies:
         gvk = kind_of(value)
         if (gvk.group, gvk.kind) == EXCEPTION:
             exceptions.append(document)
+        elif gvk.group == KUSTOMIZE:
+            continue  # says how the files beside it are put together
         elif (gvk.group, gvk.kind) not in FRONTENDS:
             others.append(document)
         else:

@@ -35,8 +35,8 @@ def place_in(document: Document, path: str, offset: int) -> tuple[int, int]:
     at = document.text.find(word[0], first + offset, last) if word else last - 1
     if at < 0:
         return place_of(document, path)
-    line = bisect_right(starts, at) - 1
-    return document.line + line, at - starts[line] + 1
+    number = bisect_right(starts, at) - 1
+    return document.line + number, at - starts[number] + 1
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -40,7 +41,7 @@ def command(kinds: tuple[str, ...], folder: str, listed: bool) -> None:
         click.echo()
 
 
-def _write(folder: str, files: dict[str, object]) -> None:
+def _write(folder: str, files: Mapping[str, object]) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
         for name, document in files.items():
