@@ -96,13 +96,14 @@ def select(value: Any, name: str) -> Any:
 
 
 def _no_field(value: Any, name: str) -> CelError:
-    if value is None:
-        return CelError(f"no such key: {name}")
-    return CelError(f"type '{kind_of(value)}' does not support field selection")
+    if value.__class__ is list:
+        return CelError("unsupported index type 'string' in list")
+    return CelError(f"no such key: {name}")
 
 
 def select_optional(value: Any, name: Any, *, strict: bool = False) -> Optional:
-    """`value.?name`: none where the key is absent. A value without fields has none either, unless `strict`."""
+    """`value.?name`: none where the key is absent. As in cel-go a value without fields has none either, unless `strict`;
+    a list is an error."""
     if value.__class__ is Optional:
         return NONE if value is NONE else select_optional(value.value, name, strict=strict)
     if value.__class__ in MAPS:
@@ -110,7 +111,7 @@ def select_optional(value: Any, name: Any, *, strict: bool = False) -> Optional:
             return Optional(value[name])
         except KeyError:
             return NONE
-    if strict:
+    if strict or value.__class__ is list:
         raise _no_field(value, name)
     return NONE
 
@@ -142,13 +143,13 @@ def index(value: Any, key: Any) -> Any:
             raise CelError(f"no such key: {_shown(key)}") from None
     if cls is Optional:
         return NONE if value is NONE else index_optional(value.value, key)
-    raise CelError(f"no such overload: {kind_of(value)}[{kind_of(key)}]")
+    raise CelError(f"no such key: {_shown(key)}")
 
 
 def _place(key: Any) -> int:
     if kind_of(key) in _INDEX_CLASSES and key == key and abs(key) != float("inf") and int(key) == key:
         return int(key)
-    raise CelError(f"unsupported index value of type {kind_of(key)} in list")
+    raise CelError(f"unsupported index type '{kind_of(key)}' in list")
 
 
 def _shown(key: Any) -> str:
@@ -156,7 +157,7 @@ def _shown(key: Any) -> str:
 
 
 def index_optional(value: Any, key: Any) -> Optional:
-    """`value[?key]`: none where the key is absent or the index out of bounds."""
+    """`value[?key]`: none where the key is absent, the index out of bounds, or the value has no parts at all."""
     if value.__class__ is Optional:
         return NONE if value is NONE else index_optional(value.value, key)
     if value.__class__ is list:
@@ -167,4 +168,4 @@ def index_optional(value: Any, key: Any) -> Optional:
             return Optional(value[key])
         except (KeyError, TypeError):
             return NONE
-    raise CelError(f"no such overload: {kind_of(value)}[?{kind_of(key)}]")
+    return NONE
