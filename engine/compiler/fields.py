@@ -123,34 +123,35 @@ def attestor(value: Any, path: str) -> None:
     attestors(value if isinstance(value, list) else [value], path)
 
 
+exclusions = list_of(
+    record(
+        ("controlName",),
+        controlName=one_of(
+            "HostProcess",
+            "Host Namespaces",
+            "Privileged Containers",
+            "Capabilities",
+            "HostPath Volumes",
+            "Host Ports",
+            "AppArmor",
+            "SELinux",
+            "/proc Mount Type",
+            "Seccomp",
+            "Sysctls",
+            "Volume Types",
+            "Privilege Escalation",
+            "Running as Non-root",
+            "Running as Non-root user",
+        ),
+        images=texts,
+        restrictedField=text,
+        values=texts,
+    )
+)
 pod_security = record(
     level=one_of("privileged", "baseline", "restricted"),
     version=one_of(*(f"v1.{minor}" for minor in range(19, 33)), "latest"),
-    exclude=list_of(
-        record(
-            ("controlName",),
-            controlName=one_of(
-                "HostProcess",
-                "Host Namespaces",
-                "Privileged Containers",
-                "Capabilities",
-                "HostPath Volumes",
-                "Host Ports",
-                "AppArmor",
-                "SELinux",
-                "/proc Mount Type",
-                "Seccomp",
-                "Sysctls",
-                "Volume Types",
-                "Privilege Escalation",
-                "Running as Non-root",
-                "Running as Non-root user",
-            ),
-            images=texts,
-            restrictedField=text,
-            values=texts,
-        )
-    ),
+    exclude=exclusions,
 )
 cel = record(
     generate=boolean,

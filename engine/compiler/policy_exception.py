@@ -27,7 +27,7 @@ _spec = record(
     match=fields.match,
     conditions=anything,
     exceptions=list_of(record(("policyName", "ruleNames"), policyName=text, ruleNames=fields.texts)),
-    podSecurity=list_of(anything),
+    podSecurity=fields.exclusions,
 )
 
 
