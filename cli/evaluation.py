@@ -85,12 +85,14 @@ class Evaluator:
         self.each = [(policy, PolicySet((policy,), world.exceptions)) for policy in world.policies]
         self._alone = [(policy, alone) for policy, alone in self.each if policy in own]
         self._together = (shared, PolicySet(shared, world.exceptions))
+        effects = {rule.effect for policy in world.policies for rule in policy.rules}
+        self._stages = [stage for stage in STAGES if stage.effects & effects]
         self._order = {id(policy): position for position, policy in enumerate(world.policies)}
 
     def __call__(self, object_: Object) -> list[Answer]:
         """The answers of all stages; `answer.object` is what the policy was asked about."""
         answers: list[Answer] = []
-        for stage in STAGES:
+        for stage in self._stages:
             found, object_ = stage.run(self, stage, object_)
             answers += found
         return answers

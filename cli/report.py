@@ -54,9 +54,12 @@ def _report(kind: str, metadata: dict[str, str], answers: list[Answer], audit_wa
     stamp = time.time_ns()
     timestamp = {"seconds": stamp // 10**9, "nanos": stamp % 10**9}
     shared: dict[int, dict[str, Any]] = {}
+    subjects: dict[int, list[dict[str, str]]] = {}
     results = []
     for answer in answers:
-        resources = [reference(answer.object)] if answer.results else []
+        resources = subjects.get(id(answer.object))
+        if resources is None:
+            resources = subjects[id(answer.object)] = [reference(answer.object)]
         for result in answer.results:
             status = status_of(answer.policy, result, audit_warn=audit_warn)
             counts.add(status.value)
