@@ -45,6 +45,7 @@ def applied(options: Options) -> int:
         ),
         values=values,
         targets=[item.object for item in targets.items],
+        kinds=kinds,
         assume_sources=True,
         user=load_user(options.user_info) if options.user_info else None,
     )

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+from cli.kinds import BUILT_IN, Kinds, resource_of
 from cli.offline_facts import OfflineFacts
 from cli.resources import name_of, namespace_of
 from cli.values import NO_VALUES, Values, nested
 from engine import (
     Effect,
     EngineError,
+    GroupVersionResource,
     Object,
     Policy,
     PolicyException,
@@ -30,6 +32,11 @@ from engine import (
     respond,
     targets_of,
 )
+
+
+SILENT_KINDS = frozenset({"MutatingAdmissionPolicy", "GeneratingPolicy", "DeletingPolicy"})
+"""Policies that have no answer at all for an object that they do not select (cli-format.md 5)."""
+FAILING = {Status.PASS: Status.FAIL}
 
 
 class Answer(NamedTuple):
@@ -59,6 +66,7 @@ class World:
     values: Values = NO_VALUES
     user: User | None = None
     targets: Sequence[Object] = ()
+    kinds: Kinds = field(default_factory=lambda: BUILT_IN)
     assume_sources: bool = False
     operation: str = ""
     now: int = field(default_factory=time.time_ns)
@@ -95,7 +103,7 @@ class Evaluator:
         for stage in self._stages:
             found, object_ = stage.run(self, stage, object_)
             answers += found
-        return answers
+        return [answer for answer in answers if answer.results or answer.policy.identity.kind not in SILENT_KINDS]
 
     def asked(self, stage: Stage, object_: Object, facts: OfflineFacts) -> list[Answer]:
         """The answers of a stage that leaves the object as it is, in the order of the policies."""
@@ -140,6 +148,7 @@ class Evaluator:
         return Request(
             operation=operation if operation in ("UPDATE", "DELETE") else "CREATE",
             kind=kind,
+            resource=GroupVersionResource(kind.group, kind.version, resource_of(kind, world.kinds).plural),
             subresource=subresource,
             object=None if operation == "DELETE" else object_,
             old_object=object_ if operation in ("UPDATE", "DELETE") else None,
@@ -206,6 +215,16 @@ def _judge(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[An
     return evaluator.asked(stage, object_, evaluator.world.facts), object_
 
 
+def _clean_up(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
+    """An object that a cleanup policy wants deleted fails, others have no answer (apply-cases.json, Test_Apply_CleanupPolicies)."""
+    answers = []
+    for answer in evaluator.asked(stage, object_, evaluator.world.facts):
+        results = tuple(r._replace(status=FAILING.get(r.status, r.status)) for r in answer.results if r.status is not Status.SKIP)
+        if results:
+            answers.append(answer._replace(results=results))
+    return answers, object_
+
+
 def _generate(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
     """A policy that generates nothing for the object has no answer at all (cli-format.md 5)."""
     world = evaluator.world
@@ -218,5 +237,6 @@ STAGES: tuple[Stage, ...] = (
     Stage(frozenset({Effect.VERIFY_IMAGES}), _judge),
     Stage(frozenset({Effect.VALIDATE}), _judge),
     Stage(frozenset({Effect.GENERATE}), _generate),
+    Stage(frozenset({Effect.DELETE}), _clean_up),
 )
 """In this order; each sees the object as the stages before left it."""

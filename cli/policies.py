@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cli.documents import Loaded, load_paths, require_object
 from cli.errors import InputError
 from cli.positions import place_of
 from cli.yaml_load import Document
-from engine import FRONTENDS, InvalidPolicy, Policy, PolicyException, compile_exception, compile_policy, kind_of
+from engine import BINDINGS, FRONTENDS, InvalidPolicy, Policy, PolicyException, bind, compile_exception, compile_policy, kind_of
 
 POLICY_GROUPS = frozenset({"kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"})
 KUSTOMIZE = "kustomize.config.k8s.io"
@@ -54,6 +54,7 @@ def from_documents(loaded: Loaded) -> Policies:
     errors = list(loaded.errors)
     invalid: list[InvalidDocument] = []
     exceptions: list[Document] = []
+    bindings: list[Document] = []
     others: list[Document] = []
     for document in loaded.documents:
         try:
@@ -64,6 +65,8 @@ def from_documents(loaded: Loaded) -> Policies:
         gvk = kind_of(value)
         if (gvk.group, gvk.kind) == EXCEPTION:
             exceptions.append(document)
+        elif (gvk.group, gvk.kind) in BINDINGS:
+            bindings.append(document)
         elif gvk.group == KUSTOMIZE:
             continue  # says how the files beside it are put together
         elif (gvk.group, gvk.kind) not in FRONTENDS:
@@ -76,7 +79,20 @@ def from_documents(loaded: Loaded) -> Policies:
                 continue
             identity = policy.identity
             items.setdefault((identity.kind, identity.namespace, identity.name), LoadedPolicy(policy, document))
-    return Policies(list(items.values()), errors, invalid, exceptions, others)
+    return Policies(list(_bound(items.values(), bindings, invalid)), errors, invalid, exceptions, others)
+
+
+def _bound(
+    items: Iterable[LoadedPolicy], bindings: list[Document], invalid: list[InvalidDocument]
+) -> Iterator[LoadedPolicy]:
+    """The policies with the bindings that name them."""
+    documents = [document.value for document in bindings]
+    for item in items:
+        try:
+            yield item._replace(policy=bind(item.policy, documents)) if documents else item
+        except InvalidPolicy as fault:
+            named = (d for d in bindings if (d.value.get("spec") or {}).get("policyName") == item.policy.identity.name)
+            invalid.append(InvalidDocument(item.policy.identity.name, located(next(named, item.document), fault)))
 
 
 def load_exceptions(paths: Iterable[str]) -> tuple[list[PolicyException], list[InputError]]:

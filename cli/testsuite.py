@@ -30,6 +30,8 @@ from cli.values import (
 from engine import Object
 
 Say = Callable[[str], None]
+CLEANUP_KINDS = frozenset({"CleanupPolicy", "ClusterCleanupPolicy"})
+"""Tests pass these by, as Kyverno's do; `apply` asks them."""
 
 
 def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[Line]:
@@ -67,11 +69,12 @@ def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[L
         values = _namespaces_of(cluster, objects, values)
     stored = FakeCluster([*known, *_sources(rows, load)], kinds=kinds)
     world = World(
-        policies=[item.policy for item in policies.items],
+        policies=[item.policy for item in policies.items if item.policy.identity.kind not in CLEANUP_KINDS],
         facts=OfflineFacts(
             stored=stored, cluster=cluster, namespaces=values.namespaces, mocks=_mocks(test), entries=_entries(test)
         ),
         targets=[item.object for item in targets.items],
+        kinds=kinds,
         exceptions=exceptions,
         values=values,
         user=user,
