@@ -73,7 +73,9 @@ def _compiled(document: Mapping[str, Any], *, spoken: bool) -> tuple[Policy | No
             findings.append(Finding("unknown-field", fault.path, f"unknown field `{name}`", help=known))
             if holder is None:
                 return None, findings
-            del holder[name]
+            value = holder.pop(name)
+            if near and near[0] not in holder:
+                holder[near[0]] = value  # what was meant: it shall not be missed as well
         except InvalidPolicy as fault:
             if not (spoken and isinstance(fault.__cause__, ExpressionSyntaxError)):
                 findings.append(Finding("invalid", fault.path, fault.reason))
