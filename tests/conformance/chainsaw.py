@@ -30,7 +30,17 @@ HERE = Path(__file__).resolve().parent
 FLOOR = HERE / "floor.txt"
 GAPS = HERE / "known_gaps.toml"
 OVERLAY = ROOT / "deploy" / "overlays" / "conformance"
-AREAS = ("filter", "autogen", "rangeoperators", "deferred", "validate", "policy-validation", "webhooks", "webhook-configurations")
+AREAS = (
+    "filter",
+    "autogen",
+    "rangeoperators",
+    "deferred",
+    "validate",
+    "policy-validation",
+    "webhooks",
+    "webhook-configurations",
+    "exceptions",
+)
 """The areas of `make conformance` without AREAS."""
 
 
