@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import click
 
-from cli.errors import InputError, UsageError
-from cli.flags import path_list
+from cli.errors import UsageError
+from cli.flags import GoCommand, ignored, list_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,7 @@ class Options:
     target_resources: tuple[str, ...] = ()
     parameter_resources: tuple[str, ...] = ()
     crds: tuple[str, ...] = ()
+    git_branch: str = ""
     values_file: str = ""
     settings: tuple[str, ...] = ()
     user_info: str = ""
@@ -42,31 +41,50 @@ class Options:
     colours: bool = False
 
 
-@click.command(name="apply", context_settings={"max_content_width": 120})
+@click.command(name="apply", cls=GoCommand, context_settings={"max_content_width": 120})
 @click.argument("policies", nargs=-1)
-@click.option("-r", "--resource", "--resources", "resources", metavar="PATH", callback=path_list, multiple=True, help="Resource files or folders, - for standard input.")
-@click.option("-e", "--exception", "--exceptions", "exceptions", metavar="PATH", callback=path_list, multiple=True, help="PolicyException files or folders.")
+@list_option("-r", "--resource", "--resources", "resources", help="Resource files or folders, - for standard input.")
+@list_option("-e", "--exception", "--exceptions", "exceptions", help="PolicyException files or folders.")
 @click.option("--exceptions-within-policies", is_flag=True, help="Take PolicyExceptions from the policy files.")
-@click.option("--exceptions-within-resources", "--exceptions-with-resources", "exceptions_within_resources", is_flag=True, help="Take PolicyExceptions from the resource files.")
-@click.option("--target-resource", "--target-resources", "target_resources", metavar="PATH", callback=path_list, multiple=True, help="Existing objects that mutate rules with targets change.")
-@click.option("--parameter-resource", "--parameter-resources", "parameter_resources", metavar="PATH", callback=path_list, multiple=True, help="Parameter objects of admission policies.")
-@click.option("--crd-paths", "crds", metavar="PATH", callback=path_list, multiple=True, help="CustomResourceDefinitions of the resources.")
+@click.option(
+    "--exceptions-within-resources",
+    "--exceptions-with-resources",
+    "exceptions_within_resources",
+    is_flag=True,
+    help="Take PolicyExceptions from the resource files.",
+)
+@list_option(
+    "--target-resource", "--target-resources", "target_resources", help="Existing objects that rules with targets change."
+)
+@list_option(
+    "--parameter-resource", "--parameter-resources", "parameter_resources", help="Parameter objects of admission policies."
+)
+@list_option("--crd-paths", "crds", help="CustomResourceDefinitions of the resources.")
+@click.option("-b", "--git-branch", metavar="BRANCH", default="", help="Branch of git URLs among the policies.")
 @click.option("-f", "--values-file", metavar="FILE", default="", help="File of kind Values with variables.")
-@click.option("-s", "--set", "settings", metavar="KEY=VALUE", callback=path_list, multiple=True, help="Variables; not together with --values-file.")
+@list_option("-s", "--set", "settings", metavar="KEY=VALUE", help="Variables; not together with --values-file.")
 @click.option("-u", "--userinfo", "user_info", metavar="FILE", default="", help="File of kind UserInfo: who asks.")
 @click.option("--context-file", metavar="FILE", default="", help="File of kind Context: objects and images for CEL policies.")
 @click.option("-i", "--stdin", is_flag=True, help="Print bare YAML of mutated resources, to be piped on.")
 @click.option("-p", "--policy-report", is_flag=True, help="Print a report instead of text.")
-@click.option("--output-format", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Form of the report.")
-@click.option("-o", "--output", metavar="FILE", default="", help="File or folder for mutated and generated resources; sarif or junit: print the results in that format.")
+@click.option(
+    "--output-format", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="Form of the report."
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="",
+    help="File or folder for mutated and generated resources; sarif or junit: print the results in that format.",
+)
 @click.option("-t", "--table", is_flag=True, help="Print a table of the results.")
 @click.option("--detailed-results", is_flag=True, help="Show messages in the table.")
 @click.option("--audit-warn", is_flag=True, help="Failures of audit policies count as warnings.")
 @click.option("--warn-exit-code", type=int, default=0, help="Exit status when there are warnings and no failures.")
 @click.option("--warn-no-pass", type=int, default=0, help="Exit status when nothing passed.")
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
-@click.option("--continue-on-fail", is_flag=True, hidden=True)
-def command(policies: tuple[str, ...], remove_color: bool, continue_on_fail: bool, **flags: object) -> None:
+@ignored("--continue-on-fail", "--continue-on-error", "--concurrent", "--batch-size", "--show-performance")
+def command(policies: tuple[str, ...], remove_color: bool, **flags: object) -> None:
     """Apply policies to resources from files, and say what they find.
 
     POLICIES are files, folders or - for standard input.

@@ -17,6 +17,7 @@ from cli.kinds import with_definitions
 from cli.offline_facts import OfflineFacts, entries_of
 from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
+from cli.remote import checked_out
 from cli.resources import Resources, load_resources
 from cli.values import NO_VALUES, Values, load_user, load_values, values_of_flags
 from engine import Effect, Object, Policy, PolicyException, yaml_text
@@ -27,7 +28,8 @@ NO_PASS = "exit as no objects satisfied policy"
 
 
 def applied(options: Options) -> int:
-    policies = load_policies(options.policies)
+    with checked_out(options.policies, options.git_branch) as paths:
+        policies = load_policies(paths)
     kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
     resources = load_resources(options.resources, kinds=kinds)
     targets = load_resources(options.target_resources, kinds=kinds)
@@ -40,9 +42,7 @@ def applied(options: Options) -> int:
     world = World(
         policies=[item.policy for item in policies.items],
         exceptions=exceptions,
-        facts=OfflineFacts(
-            stored=cluster, cluster=cluster, namespaces=values.namespaces, entries=entries_of(objects, cluster)
-        ),
+        facts=OfflineFacts(stored=cluster, cluster=cluster, namespaces=values.namespaces, entries=entries_of(objects, cluster)),
         values=values,
         targets=[item.object for item in targets.items],
         kinds=kinds,
@@ -82,9 +82,7 @@ def rule_count(policies: Iterable[Policy]) -> int:
     return sum(len(policy.rules) if policy.identity.kind in render.KYVERNO_KINDS else 1 for policy in policies)
 
 
-def _exceptions(
-    options: Options, policies: Policies, resources: Resources
-) -> tuple[list[PolicyException], list[InputError]]:
+def _exceptions(options: Options, policies: Policies, resources: Resources) -> tuple[list[PolicyException], list[InputError]]:
     exceptions, faults = load_exceptions(options.exceptions)
     documents = [*policies.exceptions] if options.exceptions_within_policies else []
     if options.exceptions_within_resources:

@@ -33,7 +33,6 @@ from engine import (
     targets_of,
 )
 
-
 SILENT_KINDS = frozenset({"MutatingAdmissionPolicy", "GeneratingPolicy", "DeletingPolicy"})
 """Policies that have no answer at all for an object that they do not select (cli-format.md 5)."""
 FAILING = {Status.PASS: Status.FAIL}
@@ -216,7 +215,7 @@ def _judge(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[An
 
 
 def _clean_up(evaluator: Evaluator, stage: Stage, object_: Object) -> tuple[list[Answer], Object]:
-    """An object that a cleanup policy wants deleted fails, others have no answer (apply-cases.json, Test_Apply_CleanupPolicies)."""
+    """An object that a cleanup policy wants deleted fails, others have no answer (apply-cases.json, CleanupPolicies)."""
     answers = []
     for answer in evaluator.asked(stage, object_, evaluator.world.facts):
         results = tuple(r._replace(status=FAILING.get(r.status, r.status)) for r in answer.results if r.status is not Status.SKIP)

@@ -140,9 +140,7 @@ class Matcher:
                 problem = "Resource diff", "; ".join(differences(tidied(document), tidied(wanted)))
         return problem
 
-    def _line(
-        self, row: Row, answer: Answer, result: Result, rule: str, resource: str, problem: Problem | None
-    ) -> Line:
+    def _line(self, row: Row, answer: Answer, result: Result, rule: str, resource: str, problem: Problem | None) -> Line:
         policy, wanted = str(row["policy"]), str(row.get("result") or "")
         if problem is not None:
             return Line(policy, rule, resource, "Fail", *problem)

@@ -82,9 +82,7 @@ def from_documents(loaded: Loaded) -> Policies:
     return Policies(list(_bound(items.values(), bindings, invalid)), errors, invalid, exceptions, others)
 
 
-def _bound(
-    items: Iterable[LoadedPolicy], bindings: list[Document], invalid: list[InvalidDocument]
-) -> Iterator[LoadedPolicy]:
+def _bound(items: Iterable[LoadedPolicy], bindings: list[Document], invalid: list[InvalidDocument]) -> Iterator[LoadedPolicy]:
     """The policies with the bindings that name them."""
     documents = [document.value for document in bindings]
     for item in items:
@@ -101,7 +99,9 @@ def load_exceptions(paths: Iterable[str]) -> tuple[list[PolicyException], list[I
     return exceptions_from(loaded.documents, loaded.errors)
 
 
-def exceptions_from(documents: Iterable[Document], errors: Iterable[InputError] = ()) -> tuple[list[PolicyException], list[InputError]]:
+def exceptions_from(
+    documents: Iterable[Document], errors: Iterable[InputError] = ()
+) -> tuple[list[PolicyException], list[InputError]]:
     exceptions: list[PolicyException] = []
     faults = list(errors)
     for document in documents:

@@ -86,6 +86,13 @@ def table(answers: Iterable[Answer], *, detailed: bool, audit_warn: bool, colour
             word = status_of(answer.policy, result, audit_warn=audit_warn).value.capitalize()
             rule = result.rule.name if answer.policy.identity.kind in KYVERNO_KINDS else ""
             reason = {"Pass": "Ok"}.get(word, word)
-            cells = [str(len(rows) + 1), answer.policy.identity.name, rule, subject_of(answer.object), coloured(word, colours=colours), reason]
+            cells = [
+                str(len(rows) + 1),
+                answer.policy.identity.name,
+                rule,
+                subject_of(answer.object),
+                coloured(word, colours=colours),
+                reason,
+            ]
             rows.append([*cells, *([" ".join(result.message.split())] if detailed else [])])
     return drawn(header, rows)

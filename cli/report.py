@@ -1,4 +1,4 @@
-"""The report of `apply -p`: openreports.io results of all policies as one document, namespaced policies apart (cli-format.md 7)."""
+"""The report of `apply -p`: results of all policies as one document, of namespaced policies apart (cli-format.md 7)."""
 
 from __future__ import annotations
 

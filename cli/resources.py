@@ -70,9 +70,7 @@ def from_documents(loaded: Loaded, *, kinds: Kinds = BUILT_IN) -> Resources:
         resource = Resource(object_, document)
         key = (resource.kind.group, resource.kind.kind, resource.namespace, resource.name)
         if key in items:
-            warnings.append(
-                f"{document.file}:{document.line}: the first {key[1]} {'/'.join(filter(None, key[2:]))} stays, this one is not used"
-            )
+            warnings.append(f"{document.file}:{document.line}: a second {key[1]} {'/'.join(filter(None, key[2:]))} is not used")
         else:
             items[key] = resource
     return Resources(list(items.values()), errors, warnings)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.errors import UsageError
+from cli.errors import InputError, UsageError
+from cli.flags import GoCommand
+
+if TYPE_CHECKING:
+    from cli.testfile import TestFile
 
 Row = Mapping[str, Any]
 
@@ -19,6 +23,7 @@ class Options:
     """The arguments of one run."""
 
     paths: tuple[str, ...]
+    git_branch: str = ""
     file_name: str = "kyverno-test.yaml"
     selector: str = ""
     fail_only: bool = False
@@ -28,15 +33,23 @@ class Options:
     colours: bool = False
 
 
-@click.command(name="test", context_settings={"max_content_width": 120})
+@click.command(name="test", cls=GoCommand, context_settings={"max_content_width": 120})
 @click.argument("paths", nargs=-1)
 @click.option("-f", "--file-name", default="kyverno-test.yaml", show_default=True, help="Name of the test files.")
-@click.option("-t", "--test-case-selector", "selector", metavar="policy=P,rule=R,resource=N", default="", help="Only rows that fit; wildcards.")
+@click.option(
+    "-t",
+    "--test-case-selector",
+    "selector",
+    metavar="policy=P,rule=R,resource=N",
+    default="",
+    help="Only rows that fit; wildcards.",
+)
 @click.option("--fail-only", is_flag=True, help="Show failures only.")
 @click.option("--require-tests", is_flag=True, help="Fail when there are no tests.")
 @click.option("--detailed-results", is_flag=True, help="Show messages.")
 @click.option("-o", "--output-format", type=click.Choice(["json", "yaml", "markdown", "junit"]), help="Form of the results.")
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
+@click.option("-b", "--git-branch", metavar="BRANCH", default="", help="Branch of git URLs.")
 @click.option("--registry", is_flag=True, hidden=True)
 def command(paths: tuple[str, ...], remove_color: bool, registry: bool, output_format: str | None, **flags: object) -> None:
     """Run the tests of kyverno-test.yaml files below PATHS."""
@@ -47,22 +60,43 @@ def command(paths: tuple[str, ...], remove_color: bool, registry: bool, output_f
 
 
 def run(options: Options, say: Callable[[str], None] = print) -> int:
-    """Runs all tests below the paths; the exit status. Raises `InputError` and `UsageError`, which end the run."""
+    """Runs the tests of files, folders and git URLs; the exit status. Raises `UsageError`."""
+    from cli.remote import checked_out
+
+    with checked_out(options.paths, options.git_branch) as paths:
+        return run_local(replace(options, paths=paths), say)
+
+
+def run_local(options: Options, say: Callable[[str], None]) -> int:
+    """Runs all tests below the paths; the exit status.
+
+    A test that cannot be run is named and counts as an error; the others run all the same, where Kyverno stops. Raises
+    `UsageError`.
+    """
     from cli import test_output, testfile, testsuite
 
     if not options.paths:
         raise UsageError("a folder with tests is required")
     select = selecting(options.selector)
     write = test_output.FORMATS[options.output_format]
-    tests = [test for file in testfile.find(options.paths, options.file_name) for test in testfile.load(file)]
-    if not tests:
+    files = list(testfile.find(options.paths, options.file_name))
+    if not files:
         say("No test yamls available")
         return int(options.require_tests)
     failures = []
-    total = failed = 0
-    for test in tests:
+    total = failed = broken = 0
+    for test in _tests(files):
+        if isinstance(test, InputError):
+            broken += 1
+            _warn(str(test))
+            continue
         say(f"Loading test  ( {test.file} ) ...")
-        lines = testsuite.run(test, say, select)
+        try:
+            lines = testsuite.run(test, say, select)
+        except InputError as error:
+            broken += 1
+            _warn(str(error))
+            continue
         total += len(lines)
         bad = [line for line in lines if line.result == "Fail"]
         failed += len(bad)
@@ -80,8 +114,26 @@ def run(options: Options, say: Callable[[str], None] = print) -> int:
         say("\nAggregated Failed Test Cases : ")
         say(write(failures, detailed=options.detailed_results, colours=options.colours))
     if failed:
-        sys.stderr.write(f"Error: {failed} tests failed\n")
-    return int(failed > 0)
+        _warn(f"{failed} tests failed")
+    if broken:
+        _warn(f"{broken} test files could not be run")
+    return int(failed > 0 or broken > 0)
+
+
+def _tests(files: Sequence[str]) -> Iterator[TestFile | InputError]:
+    """The tests of all files, and the faults of those that cannot be read."""
+    from cli import testfile
+
+    for file in files:
+        try:
+            yield from testfile.load(file)
+        except InputError as error:
+            yield error
+
+
+def _warn(reason: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"Error: {reason}\n")
 
 
 def selecting(selector: str) -> Callable[[Row], Row | None]:

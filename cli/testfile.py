@@ -32,9 +32,7 @@ _row = record(
     resources=texts,
     resource=text,
     namespace=text,
-    resourceSpecs=list_of(
-        record(group=text, version=text, kind=text, namespace=text, name=text, subresource=text)
-    ),
+    resourceSpecs=list_of(record(group=text, version=text, kind=text, namespace=text, name=text, subresource=text)),
     operation=one_of("CREATE", "UPDATE", "DELETE"),
     patchedResource=text,
     patchedResources=text,

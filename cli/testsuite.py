@@ -188,7 +188,7 @@ def _sources(rows: Sequence[Row], load: Callable[[str], Sequence[Object]]) -> li
 
 
 def _mocks(test: TestFile) -> list[Mock]:
-    mocks = []
+    mocks: list[Mock] = []
     for index, entry in enumerate(test.content.get("apiCallResponses") or ()):
         url, path = entry.get("url") or "", entry.get("urlPath") or ""
         where = f"apiCallResponses[{index}]"

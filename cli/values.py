@@ -1,4 +1,4 @@
-"""Values, UserInfo, Context and ClusterResource files: what the command line is told instead of asking a cluster (cli-format.md 3)."""
+"""Values, UserInfo, Context and ClusterResource files: what is told instead of asking a cluster (cli-format.md 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from cli.decode import anything, decode, list_of, map_of, mapping, record, text
 from cli.errors import InputError, UsageError
 from cli.yaml_load import Document, load_file
-from engine import GroupVersionKind, User
+from engine import GroupVersionKind, Object, User
 
 texts = list_of(text)
 _metadata = mapping
@@ -30,9 +30,7 @@ _VALUES = {
             ("name",),
             name=text,
             resources=list_of(_named_values),
-            rules=list_of(
-                record(("name",), name=text, values=map_of(anything), foreachValues=map_of(list_of(anything)))
-            ),
+            rules=list_of(record(("name",), name=text, values=map_of(anything), foreachValues=map_of(list_of(anything)))),
         )
     ),
     "namespaceSelector": list_of(record(("name",), name=text, labels=map_of(text))),
@@ -77,15 +75,15 @@ class Values:
     """Values of a file, of flags or of a test.
 
     Keys are dotted paths (`request.object.spec.x`, `mycm.data.env`). `resources` are by (policy, resource name), `rules` by
-    policy and the written rule's name with nested values, `subresources` give the parent's kind and the subresource's name by the kind of what
-    is sent (`Scale` -> `Deployment`, `scale`).
+    policy and the written rule's name with nested values, `subresources` give the parent's kind and the subresource's name
+    by the kind of what is sent (`Scale` -> `Deployment`, `scale`).
     """
 
     global_values: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     rules: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    namespaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    namespaces: Mapping[str, Object] = field(default_factory=dict)
     subresources: Mapping[GroupVersionKind, tuple[GroupVersionKind, str]] = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
     """`--set`, which wins over the rest."""
@@ -159,7 +157,7 @@ def load_user(path: str) -> User:
 class Context:
     """What CEL policies find: objects for `resource.Get`, and image data by reference."""
 
-    resources: tuple[Mapping[str, Any], ...] = ()
+    resources: tuple[Object, ...] = ()
     images: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -177,7 +175,7 @@ class ClusterResources:
     """A ClusterResource file: paths of CustomResourceDefinitions, and objects."""
 
     crds: tuple[str, ...]
-    resources: tuple[Mapping[str, Any], ...]
+    resources: tuple[Object, ...]
 
 
 def load_cluster_resources(path: str) -> ClusterResources:
@@ -223,4 +221,4 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _segments(key: str) -> list[str]:
-    return [step for step in next(csv.reader([key], delimiter="."))] if '"' in key else key.split(".")
+    return list(next(csv.reader([key], delimiter="."))) if '"' in key else key.split(".")

@@ -42,7 +42,7 @@ _CORNERS = re2.compile(
             r"[\x00-\x09\x0b-\x1f\x7f-\x{9f}\x{feff}\x{2028}\x{2029}\x{fffe}\x{ffff}]",
             _VALUE_START + r"(?:[&*!%@`][^ \n]|<<[ ]*:|\?[ ])",
             _VALUE_START
-            + r"(?:~|[+-]?\.?(?i:nan|inf(?:inity)?)|Null|NULL|True|TRUE|False|FALSE|[yYnN]|(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF))"
+            + r"(?:~|[+-]?\.?(?i:nan|inf(?:inity)?)|Null|NULL|True|TRUE|False|FALSE|[yYnN]|(?i:yes|no|on|off))"
             + _END,
             _VALUE_START
             + r"(?:[+]|-?0[0-9xXoObB_]|-?\.[0-9]|-?[0-9][0-9.]*(?:_|[eE][+-]?[0-9])|-?[0-9]+\.0*(?:$|[ ,:\]}])|-?[0-9]{16})",
@@ -52,7 +52,8 @@ _CORNERS = re2.compile(
         )
     )
 )
-"""Texts for the exact reader. It may find too much, never too little; tests compare both readers. RE2, because re takes thirty times as long."""
+"""Texts for the exact reader. It may find too much, never too little: tests compare both readers.
+RE2, because re takes thirty times as long."""
 
 
 def read_text(path: str) -> str:
