@@ -21,6 +21,7 @@ from engine.lang.errors import ExpressionError
 from engine.policy import Check
 from engine.request import Object
 from engine.result import Outcome, Status
+from engine.rules.object_types import misplaced_type
 from engine.scope import Scope
 
 NOT_MET = Outcome(Status.SKIP, "match conditions aren't met")
@@ -217,6 +218,9 @@ def _compile_mutation(entry: Mapping[str, Any], environment: Environment, *, pat
     field, kinds, apply = PATCHES[kind]
     where = f"{path}.{field}.expression"
     program = compile_cel((entry.get(field) or {}).get("expression"), environment, path=where, kinds=kinds)
+    fault = misplaced_type(program)
+    if fault:
+        raise InvalidPolicy(where, f"Invalid value: compilation failed: {fault}")
 
     def mutate(bindings: Bindings, current: Object) -> Object:
         try:

@@ -309,6 +309,29 @@ def test_the_verb_makes_a_patch_of_it() -> None:
     assert list(verdict.patch) == [{"op": "add", "path": "/metadata/labels", "value": {"a": "1"}}]
 
 
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        ("Object{spec: Object.metadata{}}", 'unexpected type name "Object.metadata", expected "Object.spec"'),
+        ("Object.spec{}", '1:8: unexpected type name "Object.spec", expected "Object", which'),
+        (
+            "true ? Object{} : Object{spec: Object.spec{containers: [Object.spec{}]}}",
+            'unexpected type name "Object.spec", expected "Object.spec.containers"',
+        ),
+    ],
+)
+def test_object_types_stand_where_their_fields_are(expression: str, fault: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        compile_policy(mutating(expression))
+    assert fault in caught.value.reason
+
+
+def test_a_json_patch_has_the_fields_of_an_operation() -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        compile_policy(json_patch("[JSONPatch{op: 'add', pfad: '/a'}]"))
+    assert "undefined field 'pfad'" in caught.value.reason
+
+
 def test_an_empty_configuration_changes_nothing() -> None:
     assert results(mutating("Object{}"))[0].patched is None
 
