@@ -20,6 +20,7 @@ from engine.policy import Action, Check, Effect, Policy, Rule, WebhookSettings
 from engine.request import Object, Request
 from engine.result import Outcome
 from engine.rules.admission import NO_PARAMS, compile_mutating, compile_validating
+from engine.rules.excepted import never_excepted
 from engine.scope import Scope
 
 GROUP = "admissionregistration.k8s.io"
@@ -121,6 +122,7 @@ def compile_admission_policy(document: Mapping[str, Any], bindings: Sequence[Map
             evaluate=check,
             action=_always(action),
             document=spec,
+            excepted=never_excepted(check),
         )
 
     unbound = kind.compile(spec, path="spec", load=None)

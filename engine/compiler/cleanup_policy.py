@@ -18,6 +18,7 @@ from engine.lang.cron import InvalidSchedule, Schedule, parse_schedule
 from engine.policy import Action, Check, Cleanup, Effect, Policy, Rule
 from engine.request import Object, Request
 from engine.result import Outcome, Status
+from engine.rules.excepted import never_excepted
 from engine.scope import Scope
 
 NAMESPACED = "CleanupPolicy"
@@ -51,14 +52,16 @@ def compile_cleanup_policy(document: Mapping[str, Any]) -> Policy:
         for path in user_fields(clause, f"spec.{key}"):
             raise InvalidPolicy(path, "Forbidden: nobody asks for a cleanup, user info is not known")
     check_match(clauses, "spec", namespaced=namespaced)
+    check = _compile_check(spec, identity.namespace)
     rule = Rule(
         policy=identity,
         name="",
         effect=Effect.DELETE,
         match=compile_match(clauses["match"], clauses.get("exclude"), path="spec", policy_namespace=identity.namespace),
-        evaluate=_compile_check(spec, identity.namespace),
+        evaluate=check,
         action=_audit,
         document=spec,
+        excepted=never_excepted(check),
     )
     return Policy(
         identity=identity,

@@ -21,6 +21,11 @@ def excepted_generation(_scope: Scope, exceptions: tuple[PolicyException, ...]) 
     return skipped_by(exceptions, SINGULAR)
 
 
+def never_excepted(check: Check) -> Excepted:
+    """The `Rule.excepted` of kinds that PolicyExceptions are not about."""
+    return lambda scope, _: check(scope)
+
+
 EXCEPTED: dict[Effect, Excepted] = {Effect.GENERATE: excepted_generation}
 
 

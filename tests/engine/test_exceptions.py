@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import InvalidPolicy, PolicyException, PolicySet, Request, compile_exception, compile_policy, scan, validate
+from engine import InvalidPolicy, PolicyException, PolicySet, Request, compile_exception, compile_policy, mutate, scan, validate
 from engine.request import Object
 from engine.result import Result, Status
 from tests.policies import request_for
@@ -198,3 +198,32 @@ def test_without_background_users_may_be_named() -> None:
 def test_other_documents_are_no_exceptions(document: Any) -> None:
     with pytest.raises(InvalidPolicy):
         compile_exception(document)
+
+
+def test_an_exception_skips_a_mutation() -> None:
+    document = policy(DENY)
+    rule = document["spec"]["rules"][0]
+    del rule["validate"]
+    rule["mutate"] = {"patchStrategicMerge": {"metadata": {"labels": {"a": "b"}}}}
+    compiled = compile_policy(document)
+    assert mutate(PolicySet([compiled]), request_for(pod())).patch
+    verdict = mutate(PolicySet([compiled], [exception()]), request_for(pod()))
+    assert (verdict.allowed, verdict.patch) == (True, ())
+    assert [result.message for result in verdict.results] == ["rule is skipped due to policy exceptionsns/e"]
+
+
+def test_an_exception_skips_a_cel_rule() -> None:
+    document = policy({"failureAction": "Enforce", "cel": {"expressions": [{"expression": "false"}]}})
+    assert results(document, request_for(pod()))[0].status is Status.FAIL
+    assert results(document, request_for(pod()), exception())[0].status is Status.SKIP
+
+
+def test_exceptions_are_about_policies_of_kyverno_only() -> None:
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["*"]}]
+    document = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "false"}]},
+    }
+    assert results(document, request_for(pod()), exception(rules=["*"]))[0].status is Status.FAIL
