@@ -39,6 +39,8 @@ golden: setup ## renew the golden files of tests
 	@for part in go_yaml kyaml; do \
 	  (cd tests/golden/$$part && ../../../$(RUN) inputs.py | go run . > golden.json.new && mv golden.json.new golden.json) || exit 1; \
 	done
+docs: setup ## write docs/cli.md and the outputs in the guides anew
+	@$(RUN) -m cli.main docs -o docs/cli.md && $(RUN) -m tests.docs.guide
 crds: setup ## write crds/*.yaml from crds/source
 	@$(RUN) -m crds.source
 lock: setup ## resolve the packages anew
@@ -62,4 +64,4 @@ help: ## print this
 	@PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: setup demo up down status test lint shape conformance perf golden crds lock tools help
+.PHONY: setup demo up down status test lint shape conformance perf golden docs crds lock tools help

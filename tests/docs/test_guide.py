@@ -1,0 +1,48 @@
+"""The guides tell what the program does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from engine import FRONTENDS, InvalidPolicy, compile_policy, kind_of
+from engine.lint import lint, lintable
+from tests.docs.guide import DOCS, PAGES, Example, examples
+
+TEXTS = {name: (DOCS / name).read_text() for name in PAGES}
+_YAML = re.compile(r"^```yaml(?: title=\"(?!mistakes)[^\"]+\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(example, id=f"{name}-{example.command}") for name, text in TEXTS.items() for example in examples(text)],
+)
+def test_a_command_prints_what_the_page_says(example: Example) -> None:
+    assert example.printed == example.told, f"in `{example.section}`: renew with `python -m tests.docs.guide`"
+
+
+def documents() -> list[Any]:
+    return [document for text in TEXTS.values() for block in _YAML.findall(text) for document in yaml.safe_load_all(block)]
+
+
+def test_every_policy_of_the_pages_compiles() -> None:
+    compiled = 0
+    for document in documents():
+        gvk = kind_of(document)
+        if (gvk.group, gvk.kind) in FRONTENDS:
+            try:
+                compile_policy(document)
+            except InvalidPolicy as error:
+                pytest.fail(f"{document['metadata']['name']}: {error}")
+            compiled += 1
+    assert compiled > 10
+
+
+def test_the_pages_show_no_old_forms_and_no_dead_rules() -> None:
+    shown = [document for document in documents() if lintable(document)]
+    assert [
+        (document["metadata"]["name"], finding.path, finding.message) for document in shown for finding in lint(document)
+    ] == []
