@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -19,7 +20,7 @@ from controllers.cluster.facts import settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from engine import NO_FACTS, Effect, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, validate
+from engine import NO_FACTS, Effect, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, mutate, validate
 
 Reply = tuple[int, bytes]
 Verb = Callable[..., Verdict]
@@ -209,16 +210,24 @@ class Reviewer:
         )
 
 
-def unsupported(policies: PolicySet, request: Request, facts: Facts, *, among: Callable[[Policy], bool] | None = None) -> Verdict:
-    """Mutate and verifyImages rules, which this version does not evaluate: as rules that err, so that failurePolicy decides."""
+def mutating(policies: PolicySet, request: Request, facts: Facts, *, among: Callable[[Policy], bool] | None = None) -> Verdict:
+    """The answer of /mutate: the patch of mutate rules.
+
+    verifyImages rules, which this version does not evaluate, count as rules that err, so that failurePolicy decides.
+    """
     skipped = [
         policy
-        for policy, rules in policies.select(request, frozenset({Effect.MUTATE, Effect.VERIFY_IMAGES}))
+        for policy, rules in policies.select(request, UNSUPPORTED)
         if policy.admission and (among is None or among(policy)) and any(rule.match(request) for rule in rules)
     ]
-    texts = tuple(f"policy {policy.identity.key}: mutate and verifyImages rules are not supported yet" for policy in skipped)
-    blocking = any(policy.webhook.failure_policy == "Fail" for policy in skipped)
-    return Verdict(allowed=not blocking, message="; ".join(texts), warnings=texts)
+    texts = tuple(f"policy {policy.identity.key}: verifyImages rules are not supported yet" for policy in skipped)
+    if any(policy.webhook.failure_policy == "Fail" for policy in skipped):
+        return Verdict(allowed=False, message="; ".join(texts), warnings=texts)
+    verdict = mutate(policies, request, facts, among=among)
+    return replace(verdict, warnings=(*texts, *verdict.warnings)) if texts else verdict
+
+
+UNSUPPORTED = frozenset({Effect.VERIFY_IMAGES})
 
 
 class _Verb(NamedTuple):
@@ -228,7 +237,7 @@ class _Verb(NamedTuple):
 
 VERBS: Mapping[str, _Verb] = {
     "validate": _Verb(validate, "ValidatingWebhookConfiguration"),
-    "mutate": _Verb(unsupported, "MutatingWebhookConfiguration"),
+    "mutate": _Verb(mutating, "MutatingWebhookConfiguration"),
 }
 PROBES = {"/health/liveness": "live", "/health/readiness": "ready"}
 BUCKETS = {"": Bucket(), "fail": Bucket("Fail"), "ignore": Bucket("Ignore")}
