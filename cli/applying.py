@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from cli import render, report
 from cli.apply import Options
@@ -27,18 +28,58 @@ ERRORS = "exit as there are policy errors"
 NO_PASS = "exit as no objects satisfied policy"
 
 
+class Given(NamedTuple):
+    """Everything that a run was given. `faults` are files and documents that cannot be used, `warnings` what is left out."""
+
+    policies: Policies
+    resources: Resources
+    world: World
+    faults: list[InputError]
+    warnings: list[str]
+
+
 def applied(options: Options) -> int:
+    """Applies the policies and prints what they say; the exit status."""
+    given = _given(options)
+    objects = [item.object for item in given.resources.items]
+    machine = options.output if options.output in WRITERS else ""
+    quiet = bool(options.stdin or options.policy_report or machine)
+    _complain(given, named=quiet)
+    if not quiet:
+        _say(render.heading(rule_count(given.world.policies), len(objects), len(given.world.exceptions)))
+        if given.policies.invalid:
+            _say(render.invalid_policies(given.policies.invalid))
+    evaluator = Evaluator(given.world)
+    answers = [answer for object_ in objects for answer in evaluator(object_)]
+    if not machine and (options.output or not options.policy_report):
+        _changed(answers, Sink(options.output, bare=options.stdin))
+    for source in dict.fromkeys(given.world.facts.assuming().assumed):
+        _warn(f"Warning: clone source {source} is not among the given resources; it is taken to be there, and empty")
+    counts = _counts(answers, given.policies, options)
+    if machine:
+        rows = rows_of(answers, given.resources.items, audit_warn=options.audit_warn)
+        _say(WRITERS[machine](rows, given.policies.invalid, given.faults))
+    elif options.policy_report:
+        sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))
+    elif options.table:
+        _say(render.table(answers, detailed=options.detailed_results, audit_warn=options.audit_warn, colours=options.colours))
+    elif not options.stdin:
+        _tell(answers, options)
+        _say(f"\n{counts.line()}")
+    return _status(counts, options, broken=bool(given.faults))
+
+
+def _given(options: Options) -> Given:
     with checked_out(options.policies, options.git_branch) as paths:
         policies = load_policies(paths)
     kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
-    resources = load_resources(options.resources, kinds=kinds)
-    targets = load_resources(options.target_resources, kinds=kinds)
+    resources, targets, parameters = (
+        load_resources(paths, kinds=kinds) for paths in (options.resources, options.target_resources, options.parameter_resources)
+    )
     exceptions, faults = _exceptions(options, policies, resources)
     objects = [item.object for item in resources.items]
-    parameters = load_resources(options.parameter_resources, kinds=kinds)
     cluster = FakeCluster([*objects, *(item.object for item in (*targets.items, *parameters.items))], kinds=kinds)
     values = _values(options)
-    faults = [*policies.errors, *resources.errors, *targets.errors, *parameters.errors, *faults]
     world = World(
         policies=[item.policy for item in policies.items],
         exceptions=exceptions,
@@ -49,32 +90,21 @@ def applied(options: Options) -> int:
         assume_sources=True,
         user=load_user(options.user_info) if options.user_info else None,
     )
-    _complain(faults, resources.warnings, policies)
-    machine = options.output if options.output in WRITERS else ""
-    quiet = options.stdin or options.policy_report or machine
-    if not quiet:
-        _say(render.heading(rule_count(world.policies), len(objects), len(exceptions)))
-        if policies.invalid:
-            _say(render.invalid_policies(policies.invalid))
-    evaluator = Evaluator(world)
-    answers = [answer for object_ in objects for answer in evaluator(object_)]
-    if machine:
-        rows = rows_of(answers, resources.items, audit_warn=options.audit_warn)
-        _say(WRITERS[machine](rows, policies.invalid, faults))
-        return _status(_counts(answers, policies, options), options, broken=bool(faults))
-    if options.output or not options.policy_report:
-        _changed(answers, Sink(options.output, bare=options.stdin))
-    for source in dict.fromkeys(world.facts.assuming().assumed):
-        _warn(f"Warning: clone source {source} is not among the given resources; it is taken to be there, and empty")
-    counts = _counts(answers, policies, options)
-    if options.policy_report:
-        sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))
-    elif options.table:
-        _say(render.table(answers, detailed=options.detailed_results, audit_warn=options.audit_warn, colours=options.colours))
-    elif not options.stdin:
-        _tell(answers, options)
-        _say(f"\n{counts.line()}")
-    return _status(counts, options, broken=bool(faults))
+    unsupported, left_out = _others(policies)
+    faults = [*policies.errors, *unsupported, *resources.errors, *targets.errors, *parameters.errors, *faults]
+    return Given(policies, resources, world, faults, [*resources.warnings, *left_out])
+
+
+def _others(policies: Policies) -> tuple[list[InputError], list[str]]:
+    """Documents among the policies that are none: kinds of policies that cannot be asked are faults, the rest is left out."""
+    faults, warnings = [], []
+    for document in policies.others:
+        kind = f"`{document.value['apiVersion']}, {document.value['kind']}`"
+        if is_policy_kind(document):
+            faults.append(InputError(document.file, f"policies of kind {kind} are not supported yet", line=document.line))
+        else:
+            warnings.append(f"{document.file}:{document.line}: {kind} is no policy, it is left out")
+    return faults, warnings
 
 
 def rule_count(policies: Iterable[Policy]) -> int:
@@ -97,15 +127,12 @@ def _values(options: Options) -> Values:
     return Values(flags=values_of_flags(options.settings)) if options.settings else NO_VALUES
 
 
-def _complain(faults: Sequence[InputError], warnings: Sequence[str], policies: Policies) -> None:
-    for fault in faults:
+def _complain(given: Given, *, named: bool) -> None:
+    """Says on standard error what cannot be used; with `named` also the invalid policies, which no block of text names then."""
+    for fault in (*given.faults, *((error for _, error in given.policies.invalid) if named else ())):
         _warn(f"Error: {fault}")
-    for warning in warnings:
+    for warning in given.warnings:
         _warn(f"Warning: {warning}")
-    for document in policies.others:
-        kind = f"`{document.value['apiVersion']}, {document.value['kind']}`"
-        reason = "policies of this kind are not supported yet" if is_policy_kind(document) else "is no policy"
-        _warn(f"Warning: {document.file}:{document.line}: {kind} {reason}, it is left out")
 
 
 class Sink:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from cli.documents import Loaded, load_paths, require_object
+from cli.documents import load_paths, require_object
 from cli.errors import InputError
 from cli.kinds import BUILT_IN, Kinds, resource_of
 from cli.yaml_load import Document
@@ -52,38 +52,38 @@ def namespace_of(object_: Object) -> str:
     return str(metadata.get("namespace") or "") if isinstance(metadata, dict) else ""
 
 
-def load_resources(paths: Iterable[str], *, kinds: Kinds = BUILT_IN) -> Resources:
-    """The objects of files and folders; of two with the same group, kind, namespace and name the first stays."""
-    return from_documents(load_paths(paths), kinds=kinds)
-
-
-def from_documents(loaded: Loaded, *, kinds: Kinds = BUILT_IN) -> Resources:
-    items: dict[tuple[str, str, str, str], Resource] = {}
+def load_resources(paths: Iterable[str], *, kinds: Kinds = BUILT_IN, once: bool = False) -> Resources:
+    """The objects of files and folders; `once`: of two with the same group, kind, namespace and name the first stays."""
+    loaded = load_paths(paths)
+    items: list[Resource] = []
     errors = list(loaded.errors)
     warnings: list[str] = []
+    seen: set[tuple[str, str, str, str]] = set()
     for document in loaded.documents:
         try:
-            object_ = _completed(require_object(document), kinds)
+            resource = Resource(completed(require_object(document), kinds), document)
         except InputError as error:
             errors.append(error)
             continue
-        resource = Resource(object_, document)
         key = (resource.kind.group, resource.kind.kind, resource.namespace, resource.name)
-        if key in items:
-            warnings.append(f"{document.file}:{document.line}: a second {key[1]} {'/'.join(filter(None, key[2:]))} is not used")
-        else:
-            items[key] = resource
-    return Resources(list(items.values()), errors, warnings)
+        if once and key in seen:
+            name = "/".join(filter(None, key[2:]))
+            warnings.append(f"{document.file}:{document.line}: a second {key[1]} {name} is not used")
+            continue
+        seen.add(key)
+        items.append(resource)
+    return Resources(items, errors, warnings)
 
 
-def _completed(object_: Object, kinds: Kinds) -> Object:
-    completed: Object = without_nulls(object_)
-    metadata = completed.get("metadata")
+def completed(object_: Object, kinds: Kinds = BUILT_IN) -> Object:
+    """The object with empty maps for null where maps belong, and a namespaced one with a namespace."""
+    whole: Object = without_nulls(object_)
+    metadata = whole.get("metadata")
     if (metadata is None or isinstance(metadata, dict)) and not (metadata or {}).get("namespace"):
-        gvk = kind_of(completed)
+        gvk = kind_of(whole)
         if resource_of(gvk, kinds).namespaced:
-            return {**completed, "metadata": {**(metadata or {}), "namespace": "default"}}
-    return completed
+            return {**whole, "metadata": {**(metadata or {}), "namespace": "default"}}
+    return whole
 
 
 def without_nulls(value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from cli.documents import Loaded, load_paths
+from cli.documents import load_paths
 from cli.errors import InputError
 from cli.evaluation import Evaluator, World
 from cli.fake_cluster import FakeCluster
@@ -16,7 +16,7 @@ from cli.kinds import Kinds, with_definitions
 from cli.matching import Answers, Line, Matcher, Row
 from cli.offline_facts import Mock, OfflineFacts, entry_values
 from cli.policies import Policies, load_exceptions, load_policies
-from cli.resources import Resources, from_documents, load_resources, namespace_of
+from cli.resources import Resources, load_resources, namespace_of
 from cli.testfile import TestFile
 from cli.values import (
     NO_VALUES,
@@ -136,7 +136,7 @@ def _resources(test: TestFile, kinds: Kinds, say: Say) -> Resources:
     missing = [path for path in paths[1:] if not os.path.exists(path)]
     for path in missing:
         say(f"  {path}: no such file or folder")
-    resources = load_resources([path for path in paths if path not in missing], kinds=kinds)
+    resources = load_resources([path for path in paths if path not in missing], kinds=kinds, once=True)
     _must_load(resources.errors)
     for warning in resources.warnings:
         say(f"  Warning: {warning}")
@@ -232,6 +232,6 @@ def _entry_data(test: TestFile, entry: Mapping[str, Any], source: str) -> Any:
         return entry["data"]
     if source == "resources":
         return list(entry["resources"])
-    loaded = load_paths([test.path(name) for name in entry["resourceFiles"]])
+    loaded = load_resources([test.path(name) for name in entry["resourceFiles"]])
     _must_load(loaded.errors)
-    return [item.object for item in from_documents(Loaded(loaded.documents, [])).items]
+    return [item.object for item in loaded.items]
