@@ -21,28 +21,26 @@ from controllers.admission.webhooks import Wanted
 from controllers.cluster import settings as settings_module
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.certificate_store import Store
-from controllers.cluster.certificates import Names
 from controllers.cluster.client import FAILURES, Client
 from controllers.cluster.credentials import Credentials
-from controllers.cluster.discovery import Discovery, discover
+from controllers.cluster.discovery import Discovery
 from controllers.cluster.events import Events, Pace
 from controllers.cluster.exceptions import Exceptions
 from controllers.cluster.facts import World
 from controllers.cluster.flags import Environment
 from controllers.cluster.framework import connection, kopf, operator_settings
+from controllers.cluster.kinds import Kinds
 from controllers.cluster.lease import Heartbeat, Leadership, Timing, now_utc
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
 from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
+from controllers.cluster.pair import Names
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
-from controllers.cluster.watch import Event, Listed, Target, backoff, follow
+from controllers.cluster.watch import Event, Target, follow
 from engine import PolicyException
 
-REDISCOVER = (0.3, 1.5, 5.0)
-"""Seconds after a change of a CRD at which kinds are discovered again: the API server takes a while to serve them."""
-CRDS = Target("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", metadata=True)
 LEASE = "kyverno"
 PATIENCE = 10.0
 logger = logging.getLogger("pyvern.operator")
@@ -67,6 +65,7 @@ class Admission:
         self._defaults = settings_module.default_settings(environment.namespace)
         self.metrics = Metrics()
         self.namespaces = Namespaces()
+        self._kinds = Kinds(self._client, self._kinds_changed)
         self.bindings = Bindings()
         self.policies = Policies(self._policy_changed)
         self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
@@ -141,7 +140,7 @@ class Admission:
         """kopf's startup activity: everything that must be known before the first request."""
         await self._certificate.load()
         self._owner = await installation.owner(self._client, self.environment.role)
-        await self._rediscover()
+        await self._kinds.discover()
         namespace = self.environment.namespace
         maps = f"/api/v1/namespaces/{namespace}/configmaps"
         secrets = f"/api/v1/namespaces/{namespace}/secrets"
@@ -156,7 +155,7 @@ class Admission:
         self._tasks.spawn("policies", self.policies.run(self._client))
         self._tasks.spawn("exceptions", self.exceptions.run(self._client))
         self._tasks.spawn("namespaces", self.namespaces.run(self._client))
-        self._watch("crds", CRDS, self._crds_changed)
+        self._tasks.spawn("kinds", self._kinds.run())
         self._tasks.spawn("events", self.events.run())
         self._tasks.spawn("recorder", self.recorder.run())
         self._tasks.spawn("certificates", self._certificate.keep(self._renews))
@@ -211,7 +210,7 @@ class Admission:
         self._want_bindings()
 
     def _config_changed(self, event: Event) -> None:
-        data = _data(event)
+        data = settings_module.data_of(event)
         last = self.reviewer.snapshot.settings
         settings, faults = (
             settings_module.read(data, last=last, defaults=self._defaults) if data is not None else (self._defaults, ())
@@ -230,7 +229,7 @@ class Admission:
 
     def _exposure_changed(self, event: Event) -> None:
         try:
-            exposure = read_exposure(_data(event) or {})
+            exposure = read_exposure(settings_module.data_of(event) or {})
         except InvalidExposure as error:
             logger.error("ConfigMap %s: %s; the last good values stay", self.environment.metrics_config, error)
             return
@@ -240,29 +239,14 @@ class Admission:
     def _secret_changed(self, _: Event) -> None:
         self._tasks.spawn("certificate", self._certificate.refresh())
 
-    def _crds_changed(self, _: Event) -> None:
-        loop = asyncio.get_running_loop()
-        for delay in REDISCOVER:
-            loop.call_later(delay, lambda: self._tasks.spawn("discovery", self._rediscover()))
+    def _kinds_changed(self, discovery: Discovery) -> None:
+        self.reviewer.snapshot = self.reviewer.snapshot._replace(discovery=discovery)
+        self.reconciler.nudge()
 
     def _want_bindings(self) -> None:
         self.bindings.want(self._client, self.policies.needs_roles or self.reviewer.snapshot.settings.needs_roles)
 
     # Upkeep
-
-    async def _rediscover(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                discovery = await discover(self._client)
-                break
-            except FAILURES as error:
-                attempt += 1
-                logger.warning("discovery: %s (try %d)", error, attempt)
-                await asyncio.sleep(backoff(attempt))
-        if discovery != self.reviewer.snapshot.discovery:
-            self.reviewer.snapshot = self.reviewer.snapshot._replace(discovery=discovery)
-            self.reconciler.nudge()
 
     def _renews(self) -> bool:
         return self._leadership.leading and not self.flags.disableCertManagerController
@@ -342,12 +326,3 @@ class Admission:
 
     def _watch(self, name: str, target: Target, handle: Any) -> None:
         self._tasks.spawn(name, follow(self._client, target, handle))
-
-
-def _data(event: Event) -> dict[str, str] | None:
-    """The data of the one ConfigMap that is watched; None when it is not there."""
-    if isinstance(event, Listed):
-        found = event.objects[0] if event.objects else None
-    else:
-        found = None if event.type == "DELETED" else event.object
-    return None if found is None else found.get("data") or {}

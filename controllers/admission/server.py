@@ -21,7 +21,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # its documented home
 from granian.server.embed import Server as Granian
 
-from controllers.cluster.certificates import Pair
+from controllers.cluster.pair import Pair
 
 Respond = Callable[[str, str, str, bytes], Awaitable[tuple[int, bytes]]]
 """(method, path, query, body) -> (status, JSON body)."""

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from controllers.cluster.certificate_store import Material, Store, UnusableCertificate
-from controllers.cluster.certificates import Pair
+from controllers.cluster.certificate_store import DeciderFailed, Store
 from controllers.cluster.client import FAILURES
+from controllers.cluster.pair import Material, Pair, UnusableCertificate
 from controllers.cluster.watch import backoff
 
 CHECK = 3600.0
@@ -62,7 +62,7 @@ class ServingCertificate:
         while True:
             try:
                 return await self._store.ensure(renew=renew)
-            except (*FAILURES, UnusableCertificate) as error:
+            except (*FAILURES, DeciderFailed, UnusableCertificate) as error:
                 if isinstance(error, UnusableCertificate) and self._material is not None:
                     logger.error("%s; the old certificate stays in use", error)
                     return self._material

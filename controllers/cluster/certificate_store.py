@@ -6,55 +6,82 @@ others read the winner's. Secrets without our label belong to the user and are o
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import datetime
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from controllers.cluster.certificates import (
-    MANAGED_BY,
-    Names,
-    Pair,
-    Utc,
-    bundle,
-    due,
-    managed,
-    new_ca,
-    new_leaf,
-    pair_of,
-    serves,
-)
-from controllers.cluster.client import ApiError, Client
+import orjson
 
+from controllers.cluster.client import ApiError, Client
+from controllers.cluster.pair import MANAGED_BY, Decision, Material, Names, Pair, Question, UnusableCertificate
+
+PATIENCE = 30.0
 logger = logging.getLogger("pyvern.certificates")
 
 
-class UnusableCertificate(Exception):
-    """A Secret that is not ours to rewrite holds no usable certificate."""
+class DeciderFailed(Exception):
+    """The process that reads and makes certificates did not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What a server serves and what its clients must trust."""
+async def decide_apart(question: Question) -> Decision:
+    """`certificates.decide` in a process of its own, whose memory is given back. Raises UnusableCertificate and DeciderFailed."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "controllers.cluster.certificates", stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+    except OSError as error:
+        raise DeciderFailed(f"cannot start {sys.executable}: {error.strerror or error}") from error
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answer, complaint = await process.communicate(orjson.dumps(question, default=_text))
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise DeciderFailed(f"no certificate after {PATIENCE:.0f} s") from error
+    if process.returncode:
+        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        raise DeciderFailed(f"exit status {process.returncode}: {last}")
+    found = orjson.loads(answer)
+    if "fault" in found:
+        raise UnusableCertificate(found["fault"])
+    pairs = {name: Pair(*(part.encode("latin-1") for part in pair)) for name, pair in found["pairs"].items()}
+    material = Material(pairs["leaf"], found["ca_bundle"].encode("latin-1"))
+    return Decision(material, new_ca=pairs.get("new_ca"), new_leaf=pairs.get("new_leaf"))
 
-    leaf: Pair
-    ca_bundle: bytes
+
+def _text(value: Any) -> str:
+    """Bytes in JSON: a PEM file may carry remarks in any encoding, latin-1 gives every byte back."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    raise TypeError(type(value).__name__)
 
 
 class Store:
     """The two Secrets. `ensure` may be called by any replica at any time."""
 
-    def __init__(self, client: Client, names: Names, clock: Callable[[], Utc]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        names: Names,
+        clock: Callable[[], datetime.datetime],
+        *,
+        decide: Callable[[Question], Awaitable[Decision]] = decide_apart,
+    ) -> None:
         self._client = client
         self._names = names
         self._clock = clock
+        self._decide = decide
         self._trusted = b""
 
     async def ensure(self, *, renew: bool) -> Material:
         """The certificate to serve; makes what is missing or broken, and with `renew` replaces what is due.
 
-        Raises ApiError, Unreachable, and UnusableCertificate for a user's Secret that cannot be served.
+        Raises ApiError, Unreachable, DeciderFailed, and UnusableCertificate for a user's Secret that cannot be served.
         """
         for attempt in range(8):
             try:
@@ -69,26 +96,15 @@ class Store:
         raise AssertionError("unreachable")
 
     async def _once(self, renew: bool) -> Material:
-        now = self._clock()
         names = self._names
-        stored = await self._read(names.ca_secret)
-        ca = pair_of(stored) if stored else None
-        if ca is None or (stored is not None and managed(stored) and _replace_ca(ca, now, renew)):
-            self._may_write(stored, names.ca_secret)
-            previous = ca.certificate if ca else self._trusted
-            fresh = new_ca(names, now)
-            ca = Pair(bundle(fresh.certificate, previous, now), fresh.key)
-            await self._write(names.ca_secret, stored, ca)
-        held = await self._read(names.tls_secret)
-        leaf = pair_of(held) if held else None
-        if held is not None and not managed(held):
-            if leaf is None:
-                raise UnusableCertificate(f"secret {names.tls_secret} is not managed by us and holds no readable certificate")
-            return Material(leaf, ca.certificate)
-        if leaf is None or not serves(leaf, ca.certificate, names) or _replace_leaf(leaf, now, renew):
-            leaf = new_leaf(names, ca, now)
-            await self._write(names.tls_secret, held, leaf)
-        return Material(leaf, ca.certificate)
+        ca, leaf = await self._read(names.ca_secret), await self._read(names.tls_secret)
+        question = Question(names, self._clock().isoformat(), renew=renew, trusted=self._trusted, ca=ca, leaf=leaf)
+        decision = await self._decide(question)
+        if decision.new_ca is not None:
+            await self._write(names.ca_secret, ca, decision.new_ca)
+        if decision.new_leaf is not None:
+            await self._write(names.tls_secret, leaf, decision.new_leaf)
+        return decision.material
 
     async def _read(self, name: str) -> dict[str, Any] | None:
         try:
@@ -114,15 +130,3 @@ class Store:
     def _path(self, name: str = "") -> str:
         base = f"/api/v1/namespaces/{self._names.namespace}/secrets"
         return f"{base}/{name}" if name else base
-
-    def _may_write(self, stored: Mapping[str, Any] | None, name: str) -> None:
-        if stored is not None and not managed(stored):
-            raise UnusableCertificate(f"secret {name} is not managed by us and holds no readable certificate authority")
-
-
-def _replace_ca(ca: Pair, now: Utc, renew: bool) -> bool:
-    return ca.leaf.not_valid_after_utc <= now or (renew and due(ca.leaf, now))
-
-
-def _replace_leaf(leaf: Pair, now: Utc, renew: bool) -> bool:
-    return leaf.leaf.not_valid_after_utc <= now or (renew and due(leaf.leaf, now))

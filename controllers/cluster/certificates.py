@@ -1,13 +1,18 @@
-"""The CA and the serving certificate of a webhook server: made, judged, read from Secrets (spec 3.2). Pure but for randomness."""
+"""The CA and the serving certificate of a webhook server: made, judged, read from Secrets (spec 3.2). Pure but for randomness.
+
+`python -m controllers.cluster.certificates` answers one `Question` on standard input with a `Decision`: operators ask it that way
+and stay small (docs/decisions/0004).
+"""
 
 from __future__ import annotations
 
 import base64
 import datetime
 import ipaddress
+import json
 import random
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -17,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-MANAGED_BY = {"cert.kyverno.io/managed-by": "kyverno"}
+from controllers.cluster.pair import Decision, Material, Names, Pair, Question, UnusableCertificate, managed
+
 CA_LIFE = datetime.timedelta(days=365)
 LEAF_LIFE = datetime.timedelta(days=150)
 CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -33,35 +39,37 @@ ALGORITHMS: Mapping[str, Callable[[], PrivateKey]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A private key (PKCS#8 PEM) and its certificate chain (PEM), newest certificate first."""
-
-    certificate: bytes
-    key: bytes
-
-    @property
-    def leaf(self) -> x509.Certificate:
-        return x509.load_pem_x509_certificates(self.certificate)[0]
+def newest(pair: Pair) -> x509.Certificate:
+    """The first certificate of the chain."""
+    return x509.load_pem_x509_certificates(pair.certificate)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Whom the certificate is for and where it is kept."""
+def decide(question: Question) -> Decision:
+    """What to serve, and what to write for it. Raises `UnusableCertificate` for a user's Secret that cannot be served."""
+    now, names, renew = Utc.fromisoformat(question.now), question.names, question.renew
+    ca = pair_of(question.ca) if question.ca else None
+    new_authority = None
+    if ca is None or (question.ca is not None and managed(question.ca) and _replaced(ca, now, renew)):
+        if question.ca is not None and not managed(question.ca):
+            raise UnusableCertificate(
+                f"secret {names.ca_secret} is not managed by us and holds no readable certificate authority"
+            )
+        fresh = new_ca(names, now)
+        ca = new_authority = Pair(bundle(fresh.certificate, ca.certificate if ca else question.trusted, now), fresh.key)
+    leaf = pair_of(question.leaf) if question.leaf else None
+    if question.leaf is not None and not managed(question.leaf):
+        if leaf is None:
+            raise UnusableCertificate(f"secret {names.tls_secret} is not ours and holds no readable certificate")
+        return Decision(Material(leaf, ca.certificate), new_ca=new_authority)
+    if leaf is not None and serves(leaf, ca.certificate, names) and not _replaced(leaf, now, renew):
+        return Decision(Material(leaf, ca.certificate), new_ca=new_authority)
+    signed = new_leaf(names, ca, now)
+    return Decision(Material(signed, ca.certificate), new_ca=new_authority, new_leaf=signed)
 
-    service: str
-    namespace: str
-    ca_secret: str
-    tls_secret: str
-    algorithm: str = "ECDSA"
-    server_ip: str = ""
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """DNS names and addresses the API server may call the server by; `server_ip` may carry a port."""
-        base = f"{self.service}.{self.namespace}"
-        host = self.server_ip.rsplit(":", 1)[0] if self.server_ip.count(":") == 1 else self.server_ip
-        return tuple(name for name in (self.service, base, f"{base}.svc", host.strip("[]")) if name)
+def _replaced(pair: Pair, now: Utc, renew: bool) -> bool:
+    certificate = newest(pair)
+    return certificate.not_valid_after_utc <= now or (renew and due(certificate, now))
 
 
 def new_ca(names: Names, now: Utc) -> Pair:
@@ -81,7 +89,7 @@ def new_ca(names: Names, now: Utc) -> Pair:
 def new_leaf(names: Names, ca: Pair, now: Utc) -> Pair:
     """A serving certificate for `names.hosts`, signed by `ca`."""
     key = _key_of(names)
-    issuer = ca.leaf
+    issuer = newest(ca)
     signer = _load_key(ca.key)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{names.service}.{names.namespace}.svc")])
     life = min(LEAF_LIFE, issuer.not_valid_after_utc - now)
@@ -103,17 +111,17 @@ def due(certificate: x509.Certificate, now: Utc) -> bool:
     return now >= start + (end - start) * RENEW_AFTER
 
 
-def bundle(newest: bytes, previous: bytes, now: Utc) -> bytes:
-    """`newest` and those certificates of `previous` that still live: clients trust both while servers change over."""
+def bundle(latest: bytes, previous: bytes, now: Utc) -> bytes:
+    """`latest` and those certificates of `previous` that still live: clients trust both while servers change over."""
     kept = [c for c in x509.load_pem_x509_certificates(previous) if c.not_valid_after_utc > now] if previous.strip() else []
-    fresh = x509.load_pem_x509_certificates(newest)
+    fresh = x509.load_pem_x509_certificates(latest)
     parts = [*fresh, *(c for c in kept if c not in fresh)]
     return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in parts)
 
 
 def serves(leaf: Pair, ca_bundle: bytes, names: Names) -> bool:
     """Is `leaf` signed by a CA of the bundle, for all our hosts, with its own key?"""
-    certificate = leaf.leaf
+    certificate = newest(leaf)
     if certificate.public_key() != _load_key(leaf.key).public_key():
         return False
     try:
@@ -139,12 +147,6 @@ def pair_of(secret: Mapping[str, Any]) -> Pair | None:
     except (ValueError, TypeError):
         return None
     return Pair(certificate, key)
-
-
-def managed(secret: Mapping[str, Any]) -> bool:
-    """May we rewrite this Secret?"""
-    labels = (secret.get("metadata") or {}).get("labels") or {}
-    return all(labels.get(name) == value for name, value in MANAGED_BY.items())
 
 
 def _key_of(names: Names) -> PrivateKey:
@@ -203,3 +205,21 @@ def _signed_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def main() -> None:
+    """Reads a question from standard input, prints the decision; both as JSON, with PEM as text of latin-1."""
+    asked = json.load(sys.stdin)
+    asked.update(names=Names(**asked["names"]), trusted=asked["trusted"].encode("latin-1"))
+    try:
+        decision = decide(Question(**asked))
+    except UnusableCertificate as error:
+        json.dump({"fault": str(error)}, sys.stdout)
+        return
+    pairs = {"leaf": decision.material.leaf, "new_ca": decision.new_ca, "new_leaf": decision.new_leaf}
+    texts = {name: [pair.certificate.decode("latin-1"), pair.key.decode("latin-1")] for name, pair in pairs.items() if pair}
+    json.dump({"pairs": texts, "ca_bundle": decision.material.ca_bundle.decode("latin-1")}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,18 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from controllers.cluster.certificate_store import Store, UnusableCertificate
-from controllers.cluster.certificates import (
-    MANAGED_BY,
-    Names,
-    bundle,
-    due,
-    new_ca,
-    new_leaf,
-    pair_of,
-    serves,
-)
+from controllers.cluster.certificate_store import Store, decide_apart
+from controllers.cluster.certificates import bundle, decide, due, new_ca, new_leaf, newest, pair_of, serves
 from controllers.cluster.client import ApiError, Client
+from controllers.cluster.pair import MANAGED_BY, Decision, Names, Question, UnusableCertificate
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -69,6 +61,14 @@ class Clock:
         return self.now
 
 
+async def decide_here(question: Question) -> Decision:
+    return decide(question)
+
+
+def store_of(secrets: Secrets, clock: Clock) -> Store:
+    return Store(secrets, NAMES, clock, decide=decide_here)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -82,14 +82,14 @@ def test_every_algorithm_makes_a_chain_for_all_names(algorithm: str, key: type) 
     names = Names("kyverno-svc", "kyverno", "ca", "pair", algorithm=algorithm, server_ip="127.0.0.1:9443")
     ca = new_ca(names, START)
     leaf = new_leaf(names, ca, START)
-    assert isinstance(leaf.leaf.public_key(), key)
+    assert isinstance(newest(leaf).public_key(), key)
     assert serves(leaf, ca.certificate, names)
     assert names.hosts == ("kyverno-svc", "kyverno-svc.kyverno", "kyverno-svc.kyverno.svc", "127.0.0.1")
     assert not serves(leaf, new_ca(names, START).certificate, names)
 
 
 def test_two_thirds_of_a_life_are_enough() -> None:
-    ca = new_ca(NAMES, START).leaf
+    ca = newest(new_ca(NAMES, START))
     assert not due(ca, START + 240 * DAY)
     assert due(ca, START + 245 * DAY)
 
@@ -104,14 +104,14 @@ def test_replicas_that_start_together_agree(clock: Clock) -> None:
     secrets = Secrets()
 
     async def start() -> list[Any]:
-        return await asyncio.gather(*(Store(secrets, NAMES, clock).ensure(renew=False) for _ in range(5)))
+        return await asyncio.gather(*(store_of(secrets, clock).ensure(renew=False) for _ in range(5)))
 
     assert len({material.leaf for material in asyncio.run(start())}) == 1
 
 
 def test_a_due_certificate_is_renewed_and_the_old_one_still_trusted(clock: Clock) -> None:
     secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
+    store = store_of(secrets, clock)
     before = asyncio.run(store.ensure(renew=True))
     clock.now = START + 110 * DAY
     leaf = asyncio.run(store.ensure(renew=True))
@@ -125,7 +125,7 @@ def test_a_due_certificate_is_renewed_and_the_old_one_still_trusted(clock: Clock
 
 def test_a_deleted_secret_is_made_again(clock: Clock) -> None:
     secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
+    store = store_of(secrets, clock)
     asyncio.run(store.ensure(renew=False))
     del secrets.stored["ca"]
     material = asyncio.run(store.ensure(renew=False))
@@ -134,7 +134,7 @@ def test_a_deleted_secret_is_made_again(clock: Clock) -> None:
 
 def test_garbage_in_our_secret_is_replaced_but_a_users_secret_never(clock: Clock) -> None:
     secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
+    store = store_of(secrets, clock)
     asyncio.run(store.ensure(renew=False))
     secrets.stored["pair"]["data"] = {"tls.crt": "bm9uc2Vuc2U=", "tls.key": ""}
     material = asyncio.run(store.ensure(renew=False))
@@ -146,7 +146,7 @@ def test_garbage_in_our_secret_is_replaced_but_a_users_secret_never(clock: Clock
 
 def test_a_users_own_certificate_is_served_as_it_is(clock: Clock) -> None:
     secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
+    store = store_of(secrets, clock)
     before = asyncio.run(store.ensure(renew=False))
     for name in ("ca", "pair"):
         secrets.stored[name]["metadata"]["labels"] = {}
@@ -156,16 +156,31 @@ def test_a_users_own_certificate_is_served_as_it_is(clock: Clock) -> None:
 
 def test_secrets_carry_the_label_of_ownership(clock: Clock) -> None:
     secrets = Secrets()
-    asyncio.run(Store(secrets, NAMES, clock).ensure(renew=False))
+    asyncio.run(store_of(secrets, clock).ensure(renew=False))
     assert {tuple(s["metadata"]["labels"].items()) for s in secrets.stored.values()} == {tuple(MANAGED_BY.items())}
     assert pair_of(secrets.stored["pair"]) is not None
 
 
 def test_the_old_authority_stays_trusted_after_its_secret_is_deleted(clock: Clock) -> None:
     secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
+    store = store_of(secrets, clock)
     before = asyncio.run(store.ensure(renew=False))
     secrets.stored.clear()
     after = asyncio.run(store.ensure(renew=False))
     assert serves(before.leaf, after.ca_bundle, NAMES)
     assert serves(after.leaf, after.ca_bundle, NAMES)
+
+
+def test_a_process_of_its_own_makes_and_keeps_certificates(clock: Clock) -> None:
+    secrets = Secrets()
+    store = Store(secrets, NAMES, clock)
+    made = asyncio.run(store.ensure(renew=True))
+    assert serves(made.leaf, made.ca_bundle, NAMES)
+    assert asyncio.run(store.ensure(renew=True)) == made
+
+
+def test_what_that_process_refuses_is_told(clock: Clock) -> None:
+    secret = {"metadata": {"name": "pair"}, "data": {}}
+    question = Question(NAMES, START.isoformat(), renew=True, trusted=b"", ca=None, leaf=secret)
+    with pytest.raises(UnusableCertificate, match="secret pair is not ours"):
+        asyncio.run(decide_apart(question))
