@@ -82,7 +82,12 @@ class Admission:
             policies=self.policies,
             namespaces=self.namespaces,
             bindings=self.bindings,
-            world=World(self._client, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout),
+            world=World(
+                self._client,
+                discovery=lambda: self.reviewer.snapshot.discovery,
+                max_response=flags.maxAPICallResponseLength,
+                timeout=flags.apiCallTimeout,
+            ),
             client=self._client,
             recorder=self.recorder,
             snapshot=Snapshot(self._defaults, Exclusions(self._defaults), Discovery()),

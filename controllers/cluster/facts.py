@@ -6,11 +6,12 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import orjson
 
 from controllers.cluster.client import ApiError, Client, Unreachable
+from controllers.cluster.discovery import Discovery, Resource
 from engine import NO_FACTS, Facts, Lookup, LookupFailed, Unknown
 
 Answer = TypeVar("Answer")
@@ -43,8 +44,16 @@ async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts = N
 class World:
     """The cluster as policies see it."""
 
-    def __init__(self, client: Client, *, max_response: int = MAX_RESPONSE, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        discovery: Callable[[], Discovery] = Discovery,
+        max_response: int = MAX_RESPONSE,
+        timeout: float = 10.0,
+    ) -> None:
         self._client = client
+        self._discovery = discovery
         self._max_response = max_response
         self._timeout = timeout
 
@@ -91,10 +100,62 @@ class World:
         except orjson.JSONDecodeError as error:
             raise LookupFailed(lookup, f"the answer of {path} is no JSON: {error}") from error
 
+    async def _resource(self, lookup: Lookup) -> Any:
+        """One object (None: there is none), or with method LIST the list of them (facts.resource, facts.resources)."""
+        options = dict(lookup.options)
+        namespace, _, name = lookup.key.partition("/")
+        found = self._served(lookup, options["apiVersion"], options["kind"])
+        where = ""
+        if found.namespaced:
+            if lookup.namespace and namespace != lookup.namespace:
+                raise LookupFailed(lookup, f"a policy of namespace {lookup.namespace} may not read {found.kind} {lookup.key}")
+            where = f"/namespaces/{namespace}" if namespace else ""
+        base = f"/apis/{found.group}/{found.version}" if found.group else f"/api/{found.version}"
+        path = _safe(lookup, f"{base}{where}/{found.plural}")
+        if lookup.method == "LIST":
+            query = _selector_query(options.get("labelSelector"))
+            listed = await self._client.call("GET", path + query, timeout=self._timeout)
+            kind = {"apiVersion": options["apiVersion"], "kind": options["kind"]}
+            return [{**kind, **item} for item in listed.get("items") or []]
+        try:
+            return await self._client.call("GET", _safe(lookup, f"{path}/{name}"), timeout=self._timeout)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def _served(self, lookup: Lookup, api_version: str, kind: str) -> Resource:
+        group, _, version = api_version.rpartition("/")
+        for resource in self._discovery().resources:
+            if (resource.group, resource.version, resource.kind) == (group, version, kind) and not resource.subresource:
+                return resource
+        raise LookupFailed(lookup, f"the API server serves no {api_version} {kind}")
+
+
+def _selector_query(selector: str | None) -> str:
+    """The `labelSelector` of a request for a JSON label selector; empty without one."""
+    if not selector:
+        return ""
+    document = orjson.loads(selector)
+    terms = [f"{key}={value}" for key, value in (document.get("matchLabels") or {}).items()]
+    for expression in document.get("matchExpressions") or ():
+        form = EXPRESSIONS[expression["operator"]]
+        terms.append(form.format(key=expression["key"], values=",".join(expression.get("values") or ())))
+    return f"?labelSelector={quote(','.join(terms))}"
+
+
+EXPRESSIONS: Mapping[str, str] = {
+    "In": "{key} in ({values})",
+    "NotIn": "{key} notin ({values})",
+    "Exists": "{key}",
+    "DoesNotExist": "!{key}",
+}
+
 
 ANSWERS: Mapping[str, Callable[[World, Lookup], Awaitable[Any]]] = {
     "configMap": World._config_map,
     "apiCall": World._api_call,
+    "resource": World._resource,
 }
 
 
