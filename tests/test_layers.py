@@ -14,7 +14,7 @@ OURS = ("engine", "controllers", "cli", "crds", "deploy", "tests", "perf")
 LANGUAGES = ("engine.lang", "engine.document")
 CORE = tuple(f"engine.{name}" for name in ("policy", "request", "result", "scope", "facts", "errors"))
 SHELLS = ("controllers.admission", "controllers.background", "controllers.reports", "controllers.cleanup", "cli")
-FACE = ("engine",)  # the package itself: what engine/__init__.py offers
+FACE = ("engine", "engine.report")  # the package itself: what engine/__init__.py offers; and the documents of reports
 TOOLS = ("engine.explain", "engine.lint")  # faces of their own
 
 ALLOWED = {

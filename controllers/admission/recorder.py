@@ -11,19 +11,13 @@ from typing import NamedTuple
 from controllers.cluster import events
 from controllers.cluster.events import Events
 from controllers.cluster.metrics import HistogramCell, Metrics
+from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.cluster.settings import Settings
-from engine import Effect, Policy, Request, Result, Rule, Verdict
+from engine import Policy, Request, Result, Rule, Verdict
 
 BATCH = 50
 MAX_WAYS = 1000
 """Ways through the policies that are remembered; then they are forgotten and found anew."""
-RULE_TYPES = {
-    Effect.VALIDATE: "validate",
-    Effect.MUTATE: "mutate",
-    Effect.MUTATE_EXISTING: "mutate",
-    Effect.GENERATE: "generate",
-    Effect.VERIFY_IMAGES: "imageVerify",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,7 @@ class Recorder:
         for policy in policies:
             self._background[policy.identity.key] = policy.background
             for rule in policy.rules:
-                rows.append((*_of_policy(rule, policy.background, "-"), rule.name, RULE_TYPES.get(rule.effect, ""), "true"))
+                rows.append((*policy_labels(rule, policy.background), rule.name, RULE_TYPES.get(rule.effect, ""), "true"))
         self._metrics.state("kyverno_policy_rule_info_total", rows)
 
     def _record(self, record: Record) -> None:
@@ -169,21 +163,12 @@ class Recorder:
         rule = result.rule
         held = self._policies.get(id(rule))
         if held is None or held[0] is not rule:
-            held = (rule, _of_policy(rule, self._background.get(rule.policy.key, True), "-")[1:])
+            held = (rule, policy_labels(rule, self._background.get(rule.policy.key, True))[1:])
             self._policies[id(rule)] = held
         return held[1]
 
 
-def _of_policy(rule: Rule, background: bool, cluster: str) -> tuple[str, ...]:
-    """Label values in the order of metrics.POLICY; the mode is the rule's written one."""
-    identity = rule.policy
-    written = rule.document.get("validate") or {}
-    mode = str(written.get("failureAction") or "Audit").lower()
-    kind = "namespaced" if identity.namespace else "cluster"
-    return (mode, kind, "true" if background else "false", identity.namespace or cluster, identity.name)
-
-
 def change_labels(policy: Policy, change: str) -> tuple[str, ...]:
     """Label values of kyverno_policy_changes."""
-    mode = _of_policy(policy.rules[0], policy.background, "-") if policy.rules else ("audit", "cluster", "true", "-", "")
+    mode = policy_labels(policy.rules[0], policy.background) if policy.rules else ("audit", "cluster", "true", "-", "")
     return (*mode, change)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from engine import Effect
 
 Parse = Callable[[str], Any]
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -51,6 +53,35 @@ def logging_format(text: str) -> str:
     if text not in ("text", "json"):
         raise argparse.ArgumentTypeError(f"`{text}` is neither text nor json")
     return text
+
+
+REPORTING = "validate,mutate,mutateExisting,generate,imageVerify"
+RESULTS = "pass,fail,error,warn,skip"
+_EFFECTS = dict(
+    zip(
+        REPORTING.split(","),
+        (Effect.VALIDATE, Effect.MUTATE, Effect.MUTATE_EXISTING, Effect.GENERATE, Effect.VERIFY_IMAGES),
+        strict=True,
+    )
+)
+
+
+def effects(text: str) -> frozenset[Effect]:
+    """Types of rules, as --enableReporting names them."""
+    return frozenset(_EFFECTS[word] for word in _words(text, _EFFECTS))
+
+
+def results(text: str) -> frozenset[str]:
+    """Results of rules: pass, fail and so on."""
+    return frozenset(_words(text, RESULTS.split(",")))
+
+
+def _words(text: str, known: Collection[str]) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"`{word}` is none of {', '.join(known)}")
+    return words
 
 
 class Flag(NamedTuple):

@@ -56,6 +56,14 @@ METRICS: Mapping[str, Definition] = {
     "kyverno_controller_reconcile": Definition("counter", ("controller_name",), "reconciliations"),
     "kyverno_controller_requeue": Definition("counter", ("controller_name", "num_requeues"), "reconciliations tried again"),
     "kyverno_controller_drop": Definition("counter", ("controller_name",), "reconciliations given up"),
+    "kyverno_breaker": Definition("counter", ("circuit_name",), "ephemeral reports that were to be written"),
+    "kyverno_breaker_drops": Definition("counter", ("circuit_name",), "ephemeral reports that were dropped"),
+    "pyvern_reports": Definition("counter", ("what",), "reports created, updated, deleted, dropped, saved (said so already)"),
+    "pyvern_reports_stored": Definition("gauge", (), "reports in the cluster"),
+    "pyvern_reports_waiting": Definition("gauge", (), "objects whose results are not written yet"),
+    "pyvern_scan_objects": Definition("gauge", ("resource_group", "resource"), "objects that are followed"),
+    "pyvern_scan_age_seconds": Definition("gauge", ("resource_group", "resource"), "time since all objects were looked at"),
+    "pyvern_scan_kinds": Definition("gauge", ("state",), "resources followed, being listed, or failing"),
     "kyverno_events_dropped": Definition("counter", (), "events that were not written"),
     "kyverno_info": Definition("gauge", ("version",), "the running version"),
 }
@@ -211,6 +219,12 @@ class Metrics(Collector):
         cell = self.histogram(name, labels)
         if cell is not None:
             cell.observe(seconds)
+
+    def gauge(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Replaces a gauge's rows by label values -> value."""
+        series = self._series.get(name)
+        if series is not None:
+            series.values = {series.key(labels): value for labels, value in values.items()}
 
     def state(self, name: str, rows: Iterable[Sequence[str]]) -> None:
         """Replaces a gauge's rows; each counts as 1."""

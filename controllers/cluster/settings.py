@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from controllers.cluster.watch import Event, Listed
+
 logger = logging.getLogger("pyvern.settings")
 Json = Any
 DEFAULT_NAMESPACES = ("kube-system",)
@@ -66,6 +68,15 @@ def default_settings(namespace: str) -> Settings:
         ]
     }
     return Settings(webhooks=WebhookDefaults(namespace_selector=selector))
+
+
+def data_of(event: Event) -> dict[str, str] | None:
+    """The data of the one ConfigMap that is watched; None when it is not there."""
+    if isinstance(event, Listed):
+        found = event.objects[0] if event.objects else None
+    else:
+        found = None if event.type == "DELETED" else event.object
+    return None if found is None else found.get("data") or {}
 
 
 def read(data: Mapping[str, str], *, last: Settings, defaults: Settings) -> tuple[Settings, tuple[InvalidSetting, ...]]:

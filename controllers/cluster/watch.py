@@ -61,7 +61,17 @@ class Changed:
     object: Object
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some objects of a list that comes in pages; after the `last` one, whatever was on none of them is gone."""
+
+    objects: tuple[Object, ...]
+    first: bool
+    last: bool
+
+
 Event = Listed | Changed
+PagedEvent = Page | Changed
 
 
 async def follow(client: Client, target: Target, handle: Callable[[Event], Awaitable[None] | None]) -> None:
@@ -70,14 +80,49 @@ async def follow(client: Client, target: Target, handle: Callable[[Event], Await
     A watch that ends is resumed where it stopped; 410 starts over with a list. Every list is handed over whole, so that
     the receiver drops what vanished meanwhile.
     """
+
+    async def listing() -> str:
+        listed, version = await list_all(client, target)
+        await _hand(handle, Listed(listed))
+        return version
+
+    await _follow(client, target, listing, handle)
+
+
+async def follow_pages(
+    client: Client,
+    target: Target,
+    handle: Callable[[PagedEvent], Awaitable[None] | None],
+    *,
+    failing: Callable[[Exception], None] = lambda error: None,
+) -> None:
+    """As `follow`, for collections too big to be held: lists are handed over page by page, each forgotten after it.
+
+    `failing` hears of every error before the next try.
+    """
+
+    async def listing() -> str:
+        version = ""
+        async for page, version in pages(client, target):  # noqa: B007  the last one counts
+            await _hand(handle, page)
+        return version
+
+    await _follow(client, target, listing, handle, failing)
+
+
+async def _follow(
+    client: Client,
+    target: Target,
+    listing: Callable[[], Awaitable[str]],
+    handle: Callable[[Any], Awaitable[None] | None],
+    failing: Callable[[Exception], None] = lambda error: None,
+) -> None:
     attempt = 0
     version = ""
     while True:
         try:
             if not version:
-                listed, version = await list_all(client, target)
-                await _hand(handle, Listed(listed))
-                del listed
+                version = await listing()
             async for seen, event in _watch(client, target, version):
                 version = seen
                 attempt = 0
@@ -90,9 +135,11 @@ async def follow(client: Client, target: Target, handle: Callable[[Event], Await
                 version = ""
             if not error.gone:
                 _complain(target, error, attempt)
+                failing(error)
         except Unreachable as error:
             attempt += 1
             _complain(target, error, attempt)
+            failing(error)
         await asyncio.sleep(backoff(attempt))
 
 
@@ -106,25 +153,38 @@ def backoff(attempt: int, *, ceiling: float = 10.0) -> float:
 async def list_all(client: Client, target: Target) -> tuple[tuple[Object, ...], str]:
     """All objects and the resourceVersion to watch from, page by page. Raises ApiError (410: the list took too long)."""
     objects: list[Object] = []
+    version = ""
+    async for page, version in pages(client, target):  # noqa: B007  the last one counts
+        objects.extend(page.objects)
+    return tuple(objects), version
+
+
+async def pages(client: Client, target: Target, *, size: int = PAGE) -> AsyncIterator[tuple[Page, str]]:
+    """The objects of a collection, `size` at a time, and the resourceVersion of the list. Raises ApiError and Unreachable."""
     token = ""
+    first = True
     while True:
-        params = {**target.params(), "limit": str(PAGE), **({"continue": token} if token else {})}
+        params = {**target.params(), "limit": str(size), **({"continue": token} if token else {})}
         data = await client.raw("GET", target.path, params=params, accept=target.accept("PartialObjectMetadataList"))
         gc.disable()
         try:
             page = orjson.loads(data)
         finally:
             gc.enable()
+        del data
         kind = str(page.get("kind") or "").removesuffix("List")
-        for item in page.get("items") or ():
+        items = page.get("items") or []
+        for item in items:
             if not target.metadata:
                 item.setdefault("apiVersion", page.get("apiVersion"))
                 item.setdefault("kind", kind)
-            objects.append(_lean(item))
+            _lean(item)
         metadata = page.get("metadata") or {}
         token = metadata.get("continue") or ""
+        yield Page(tuple(items), first, not token), metadata.get("resourceVersion") or ""
+        first = False
         if not token:
-            return tuple(objects), metadata.get("resourceVersion") or ""
+            return
 
 
 async def _watch(client: Client, target: Target, version: str) -> AsyncIterator[tuple[str, Changed | None]]:
@@ -172,7 +232,7 @@ async def _lines(body: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 raise Unreachable("a watch event is longer than 64 MiB")
 
 
-async def _hand(handle: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
+async def _hand(handle: Callable[[Any], Awaitable[None] | None], event: Event | PagedEvent) -> None:
     waiting = handle(event)
     if waiting is not None:
         await waiting

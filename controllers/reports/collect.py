@@ -1,0 +1,169 @@
+"""EphemeralReports into reports: adopted when their object is there, merged, deleted (spec 4.3).
+
+Rows that the background scan finds itself are not taken over: the scan is the source of truth, and it looks at the object within
+a second of its change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from controllers.cluster import ephemeral_reports
+from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.ephemeral_reports import Stored
+from controllers.cluster.lease import now_utc
+from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages, pages
+from controllers.reports.aggregate import Aggregator, RuleKey
+from controllers.reports.forms import OURS
+from controllers.reports.inventory import Inventory
+from engine import report
+from engine.report import Subject
+
+SELECTOR = f"{OURS},{ephemeral_reports.SOURCE}!=background-scan"
+TARGETS = tuple(
+    Target(f"{ephemeral_reports.API}/{plural}", label_selector=SELECTOR)
+    for plural in ("ephemeralreports", "clusterephemeralreports")
+)
+HOLD = 2.0
+"""Seconds for which an adopted report stays: several of one object are merged at once, and people can see them."""
+PATIENCE = 120.0
+"""Seconds after which a report whose object never appeared is dropped."""
+OUTSTANDING = 200
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+logger = logging.getLogger("pyvern.collect")
+
+
+class Collector:
+    """Follows the EphemeralReports that others write."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        aggregator: Aggregator,
+        inventory: Inventory,
+        rules: Callable[[], Mapping[RuleKey, bool]],
+        allowed: frozenset[str],
+        mine: Callable[[str], bool],
+    ) -> None:
+        self._client = client
+        self._aggregator = aggregator
+        self._inventory = inventory
+        self._rules = rules
+        self._allowed = allowed
+        self._mine = mine
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._room = asyncio.Event()
+
+    async def run(self) -> None:
+        """Works until cancelled. However many reports are left from before, few are in memory at a time."""
+        try:
+            await asyncio.gather(*(follow_pages(self._client, target, self._handle) for target in TARGETS))
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+
+    async def again(self) -> None:
+        """Who owns what has changed: what nobody took so far may be ours now."""
+        for target in TARGETS:
+            async for page, _ in pages(self._client, target):
+                await self._handle(page)
+
+    async def _handle(self, event: PagedEvent) -> None:
+        if isinstance(event, Changed):
+            if event.type == "ADDED":
+                await self._take(ephemeral_reports.read(event.object))
+            return
+        for document in event.objects:
+            await self._take(ephemeral_reports.read(document))
+
+    async def _take(self, stored: Stored) -> None:
+        if not self._mine(stored.subject.uid or stored.path) or stored.path in self._tasks:
+            return
+        while len(self._tasks) >= OUTSTANDING:
+            self._room.clear()
+            await self._room.wait()
+        task = asyncio.create_task(self._process(stored), name="ephemeral report")
+        self._tasks[stored.path] = task
+        task.add_done_callback(lambda done: self._ended(stored, done))
+
+    def _ended(self, stored: Stored, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(stored.path, None)
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s stays: %s", stored.path, error, exc_info=error)
+
+    async def _process(self, stored: Stored) -> None:
+        attempt = 0
+        while True:
+            try:
+                if await self._merge(stored):
+                    return
+            except ApiError as error:
+                if error.not_found:
+                    return
+                if error.status in (403, 422):
+                    logger.warning("%s stays: %s", stored.path, error)
+                    return
+                logger.debug("%s: %s", stored.path, error)
+            except FAILURES as error:
+                logger.debug("%s: %s", stored.path, error)
+            attempt += 1
+            await asyncio.sleep(backoff(attempt, ceiling=5.0))
+
+    async def _merge(self, stored: Stored) -> bool:
+        """True when nothing is left to do."""
+        subject = await self._existing(stored)
+        if subject is None:
+            if age(stored.created) < PATIENCE:
+                return False
+            logger.debug("%s: %s never appeared", stored.path, stored.subject)
+            await self._client.delete(stored.path)
+            return True
+        if not stored.owned:
+            patch = {"metadata": {"ownerReferences": [subject.owner()]}}
+            await self._client.merge(stored.path, patch)
+        await asyncio.sleep(HOLD if age(stored.created) < HOLD else 0)
+        rules = self._rules()
+        scanned = self._is_scanned(stored)
+        rows = [one for one in stored.rows if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]))]
+        if rows:
+            await self._aggregator.admitted(subject, rows)
+        await self._client.delete(stored.path)
+        return True
+
+    def _is_scanned(self, stored: Stored) -> bool:
+        collection = self._inventory.find(stored.resource.group, stored.subject.kind)
+        return collection is not None and not collection.error
+
+    async def _existing(self, stored: Stored) -> Subject | None:
+        """The object as it is stored, None when it is not (yet) there. Without the right to look it counts as there."""
+        subject = stored.subject
+        if subject.uid and self._inventory.holds(subject.uid):
+            return subject
+        group, version, plural = stored.resource
+        base = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        within = f"/namespaces/{subject.namespace}" if subject.namespace else ""
+        try:
+            path = f"{base}{within}/{plural}/{subject.name}"
+            found = await self._client.call("GET", path, accept=METADATA)
+        except ApiError as error:
+            if error.status == 403 and subject.uid:
+                return subject
+            if error.not_found:
+                return None
+            raise
+        uid = found["metadata"]["uid"]
+        if subject.uid and uid != subject.uid:
+            return None
+        return replace(subject, uid=uid)
+
+
+def age(created: str) -> float:
+    """Seconds since a timestamp of the API; never negative."""
+    moment = datetime.datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC)
+    return max(0.0, (now_utc() - moment).total_seconds())
