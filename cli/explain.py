@@ -122,9 +122,10 @@ def _explained(item: LoadedPolicy, resource: Resource, world: Any) -> tuple[Expl
 
 
 def _wanted(explanation: Explanation, rules: tuple[str, ...], *, everything: bool) -> bool:
-    if rules:
-        return explanation.rule in rules or explanation.origin in rules
-    return everything or not explanation.origin or explanation.outcome != NOT_MATCHED
+    if rules and not {explanation.rule, explanation.origin} & set(rules):
+        return False
+    asked_for = everything or explanation.rule in rules
+    return asked_for or not explanation.origin or explanation.outcome != NOT_MATCHED
 
 
 Answers = list[tuple["LoadedPolicy", "Resource", "Explanation"]]
@@ -172,7 +173,7 @@ def _print_tree(printed: Console, item: LoadedPolicy, resource: Resource, explan
     from rich.tree import Tree
 
     head = Text.assemble(
-        (f"{explanation.policy} / {explanation.rule}", "bold"),
+        (" / ".join(filter(None, (explanation.policy, explanation.rule))), "bold"),
         f" on {_subject(resource)}: ",
         (explanation.outcome, STYLES.get(explanation.outcome, "cyan")),
     )

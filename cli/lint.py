@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -149,15 +150,16 @@ def _print_finding(printed: Console, finding: Located) -> None:
     style = STYLES[finding.level]
     path = f"{finding.path}: " if finding.path else ""
     code = (f"[{finding.code}]", "dim")
-    printed.print(Text.assemble((f"{place}: ", "bold"), (f"{finding.level}: ", style), f"{path}{finding.message} ", code))
+    say = partial(printed.print, soft_wrap=True)  # lines that are cut would carry their carets elsewhere
+    say(Text.assemble((f"{place}: ", "bold"), (f"{finding.level}: ", style), f"{path}{finding.message} ", code))
     if finding.source.strip() and finding.column:
         number = str(finding.line)
         blank = "".join("\t" if character == "\t" else " " for character in finding.source[: finding.column - 1])
         advice = f" {finding.help}" if finding.help else ""
-        printed.print(Text.assemble((f"  {number} | ", "dim"), finding.source))
-        printed.print(Text.assemble((f"  {' ' * len(number)} | ", "dim"), blank, (f"^{advice}", style)))
+        say(Text.assemble((f"  {number} | ", "dim"), finding.source))
+        say(Text.assemble((f"  {' ' * len(number)} | ", "dim"), blank, (f"^{advice}", style)))
     elif finding.help:
-        printed.print(Text(f"    {finding.help}", style))
+        say(Text(f"    {finding.help}", style))
 
 
 def _print_json(findings: Sequence[Located], _documents: int) -> None:

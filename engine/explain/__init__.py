@@ -10,19 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.clauses.request_variables import bind_request
 from engine.compiler.autogen import in_any_version
 from engine.compiler.cluster_policy import compile_scope
 from engine.document import diff
 from engine.errors import EngineError, Unknown
 from engine.evaluate import result_of
-from engine.explain.checks import body_steps, context_step, failing_path
+from engine.explain.checks import admission_steps, body_steps, context_step, failing_path, match_conditions_step
 from engine.explain.conditions import conditions_step
 from engine.explain.match import clause_step
 from engine.explain.step import ABSENT, Step
 from engine.facts import NO_FACTS, Facts
-from engine.policy import Policy, PolicyException, Rule
+from engine.policy import Effect, Policy, PolicyException, Rule
 from engine.request import Object, Request
-from engine.result import Result
+from engine.result import Result, Status
 from engine.scope import Scope
 
 __all__ = ["ABSENT", "Explanation", "Step", "explain", "failing_path"]
@@ -80,6 +81,8 @@ def _explained(
     else:
         if result is not None:
             outcome, message, properties = str(result.status), result.message, result.properties
+            if rule.effect is Effect.DELETE and result.status is Status.PASS:
+                message = message or "the next run deletes the object"
         elif rule.match(request):
             outcome, message = NO_ROW, ""
         else:
@@ -112,9 +115,15 @@ def _steps(policy: Policy, rule: Rule, request: Request, facts: Facts, exception
     for exception in exceptions:
         applies = exception.match(request) and exception.holds(root)
         yield Step(f"exception {exception.identity.key}", applies, note="" if applies else "names the rule, does not apply")
-    if "match" not in rule.document:
-        return
     namespace = policy.identity.namespace
+    if rule.effect is Effect.DELETE:
+        yield from _cleanup_steps(rule.document, root, namespace)
+        return
+    if "match" not in rule.document:
+        bind_request(root)
+        if rule.document.get("validations"):
+            yield from admission_steps(rule.document, root, "spec")
+        return
     try:
         scope = compile_scope(rule.document, path=path, policy_namespace=namespace, written=rule.origin or rule.name)(root)
     except EngineError as error:
@@ -131,8 +140,21 @@ def _rule_steps(document: Object, scope: Scope, path: str, namespace: str) -> It
         yield step
         if not step.holds:
             return
+    if document.get("celPreconditions"):
+        yield match_conditions_step("celPreconditions", document["celPreconditions"], scope, f"{path}.celPreconditions")
     if document.get("validate"):
         yield from body_steps(document["validate"], scope, f"{path}.validate", policy_namespace=namespace)
+
+
+def _cleanup_steps(spec: Object, root: Scope, namespace: str) -> Iterator[Step]:
+    """What decides whether the object is deleted."""
+    bind_request(root)
+    scope = root.child()
+    scope.bind("target", root.request.subject)
+    if spec.get("context"):
+        yield context_step(spec["context"], scope, "spec.context", namespace)
+    if spec.get("conditions") is not None:
+        yield conditions_step("conditions", spec["conditions"], scope, "spec.conditions")
 
 
 def _match_steps(rule: Rule, request: Request, path: str) -> Iterator[Step]:

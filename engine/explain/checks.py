@@ -175,10 +175,37 @@ def _pod_security(spec: Any, scope: Scope, path: str, _namespace: str, _depth: i
     return Step(level, outcome.status is Status.PASS, path, steps=steps)
 
 
-def _cel(spec: Any, scope: Scope, path: str, namespace: str, _depth: int) -> Step:
-    """Without parameters every variable and expression is shown; with them the outcome has to do."""
+def _cel(spec: Any, scope: Scope, path: str, _namespace: str, _depth: int) -> Step:
     if spec.get("paramKind"):
-        return Step("cel", None, path, note="with parameters, see the outcome")
+        return Step("cel", None, path, note="with parameters: see the outcome")
+    return Step("cel", *_cel_steps(spec, "expressions", scope, path))
+
+
+def admission_steps(spec: Mapping[str, Any], scope: Scope, path: str) -> Iterator[Step]:
+    """The match conditions and validations of a ValidatingAdmissionPolicy, whose spec stands at `path`."""
+    if spec.get("paramKind"):
+        yield Step("validations", None, path, note="with parameters: see the outcome")
+        return
+    if spec.get("matchConditions"):
+        yield match_conditions_step("matchConditions", spec["matchConditions"], scope, f"{path}.matchConditions")
+    yield Step("validations", *_cel_steps(spec, "validations", scope, path))
+
+
+def match_conditions_step(title: str, entries: list[Any], scope: Scope, path: str) -> Step:
+    """CEL conditions that all have to hold."""
+    bindings = Bindings(scope)
+    steps = []
+    for index, entry in enumerate(entries):
+        program = compile_cel(entry.get("expression"), ENVIRONMENT, path=f"{path}[{index}]")
+        found, note = attempt(program, bindings)
+        steps.append(
+            Step(str(entry.get("name") or ""), found is True, f"{path}[{index}]", wanted=program.text.strip(), note=note)
+        )
+    return Step(title, all(step.holds for step in steps), path, steps=tuple(steps))
+
+
+def _cel_steps(spec: Mapping[str, Any], key: str, scope: Scope, path: str) -> tuple[bool, str, Any, Any, str, tuple[Step, ...]]:
+    """What a Step says beside its title of variables and of the expressions in `key`."""
     variables = Variables(spec.get("variables") or (), ENVIRONMENT, path=f"{path}.variables")
     bindings = Bindings(scope, variables=variables)
     steps = []
@@ -186,12 +213,13 @@ def _cel(spec: Any, scope: Scope, path: str, namespace: str, _depth: int) -> Ste
         found, note = attempt(bindings.field, f"variables.{name}")
         steps.append(Step(f"variables.{name}", path=f"{path}.variables[{index}]", found=_plain(found), note=note))
     holds = True
-    for index, entry in enumerate(spec.get("expressions") or ()):
-        program = compile_cel(entry.get("expression"), variables.environment, path=f"{path}.expressions[{index}]")
+    for index, entry in enumerate(spec.get(key) or ()):
+        where = f"{path}.{key}[{index}]"
+        program = compile_cel(entry.get("expression"), variables.environment, path=where)
         found, note = attempt(program, bindings)
         holds = holds and found is True
-        steps.append(Step(program.text.strip(), found is True, f"{path}.expressions[{index}]", found=_plain(found), note=note))
-    return Step("cel", holds, path, steps=tuple(steps))
+        steps.append(Step(program.text.strip(), found is True, where, found=_plain(found), note=note))
+    return holds, f"{path}.{key}", ABSENT, ABSENT, "", tuple(steps)
 
 
 def _plain(value: Any) -> Any:
