@@ -81,14 +81,15 @@ class Operators:
                 account = pod["serviceAccountName"]
                 self._kubectl.identity(account, namespace=NAMESPACE, hours=TOKEN_HOURS, file=running.kubeconfig)
                 environment = self._environment(deployment, running)
-                if self._host:
+                if self._host and "KYVERNO_SVC" in environment:
                     self._expose(environment["KYVERNO_SVC"], running)
             except KubectlFailed as failed:
                 raise Blocked(f"cannot prepare {name}", "are the manifests applied?", detail=failed.message) from failed
             container = pod["containers"][0]
             command = [sys.executable, *container["command"][1:], *self._arguments(container["args"], running, flags or {})]
             self._processes.start(name, command, environment=environment, cwd=ROOT)
-            self._processes.wait(name, lambda: _ready(port), timeout=READY_TIMEOUT)
+            probe = f"https://127.0.0.1:{port}" if _serves(container["args"]) else f"http://127.0.0.1:{metrics_port}"
+            self._processes.wait(name, lambda: _ready(probe), timeout=READY_TIMEOUT)
         return running
 
     def stop(self, name: str, *, patience: float = STOP_PATIENCE) -> None:
@@ -102,7 +103,7 @@ class Operators:
         ours = dict(argument.removeprefix("--").split("=", 1) for argument in shipped)
         ours.update({flag: str(running.port) for flag in PORT_FLAGS if flag in ours})
         ours["metricsPort"] = str(running.metrics_port)
-        if not self._host:
+        if not self._host and _serves(shipped):
             ours["serverIP"] = f"{self._server_ip}:{running.port}"
         return [f"--{flag}={value}" for flag, value in {**ours, **flags}.items()]
 
@@ -147,10 +148,15 @@ def service_host() -> str:
     return address
 
 
-def _ready(port: int) -> bool:
+def _serves(arguments: list[str]) -> bool:
+    """Has the operator webhooks? One without them has its probes on the metrics port."""
+    return any(argument.removeprefix("--").partition("=")[0] in PORT_FLAGS for argument in arguments)
+
+
+def _ready(server: str) -> bool:
     trusting = ssl._create_unverified_context()  # its certificate comes from a CA of its own; this asks for health only
     try:
-        with urllib.request.urlopen(f"https://127.0.0.1:{port}/health/readiness", context=trusting, timeout=2) as answer:
+        with urllib.request.urlopen(f"{server}/health/readiness", context=trusting, timeout=2) as answer:
             return int(answer.status) == 200
     except (urllib.error.URLError, OSError):
         return False

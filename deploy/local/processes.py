@@ -106,8 +106,8 @@ class Processes:
         """The pid of `name` while it runs, else None."""
         # INVARIANT (ours only): a pid counts only while its command line is the recorded one
         child = self._children.get(name)
-        if child is not None and child.poll() is not None:
-            return None
+        if child is not None:  # nobody else has its pid while it is not waited for; its command line is empty for a moment
+            return child.pid if child.poll() is None else None
         try:
             pid = int((self._pids / name).read_text())
             command = json.loads((self._commands / name).read_text())
