@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.clauses.filters import compile_exclusions, compile_filters
-    from engine.compiler import BINDINGS, FRONTENDS, bind, compile_exception, compile_policy
+    from engine.compiler import BINDINGS, FRONTENDS, bind, compile_exception, compile_policy, compile_stored
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
@@ -63,6 +63,7 @@ _HOMES = {
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
     "compile_filters": ("engine.clauses.filters", "compile_filters"),
     "compile_policy": ("engine.compiler", "compile_policy"),
+    "compile_stored": ("engine.compiler", "compile_stored"),
     "deletable": ("engine.evaluate", "deletable"),
     "generate": ("engine.evaluate", "generate"),
     "is_target": ("engine.rules.mutate_existing", "is_target"),
@@ -125,6 +126,7 @@ __all__ = [
     "compile_expression",
     "compile_filters",
     "compile_policy",
+    "compile_stored",
     "deletable",
     "generate",
     "is_target",

@@ -13,7 +13,7 @@ import orjson
 
 from controllers.cluster.client import Client
 from controllers.cluster.watch import Event, Listed, Target, follow
-from engine import InvalidPolicy, Policy, PolicyException, PolicySet, Rule, compile_policy
+from engine import InvalidPolicy, Policy, PolicyException, PolicySet, Rule, compile_policy, compile_stored
 
 Object = dict[str, Any]
 Change = Literal["create", "update", "delete"]
@@ -32,7 +32,7 @@ def reads_roles(rule: Rule) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored policy. `policy` is None when it never compiled; `error` says why the stored document does not."""
+    """A stored policy and what is enforced of it: None where nothing is. `error` says why the document does not compile."""
 
     document: Object
     policy: Policy | None
@@ -162,12 +162,19 @@ def _same(before: Object, after: Object) -> bool:
 
 
 def _compile(document: Object, before: Entry | None) -> Entry:
+    """What is enforced of a stored document. INVARIANT (fail closed): a fault never takes rules out of force in silence."""
+    name = document["metadata"]["name"]
     try:
         return Entry(document, compile_policy(document))
-    except InvalidPolicy as error:
-        name = document["metadata"]["name"]
-        if before is not None and before.policy is not None:
-            logger.warning("policy %s does not compile, the version before stays in force: %s", name, error)
-            return Entry(document, before.policy, error)
-        logger.warning("policy %s does not compile and is not in force: %s", name, error)
-        return Entry(document, None, error)
+    except InvalidPolicy as invalid:
+        error = invalid
+    try:
+        policy = compile_stored(document)
+    except InvalidPolicy:
+        kept = before.policy if before is not None else None
+        fate = "is not in force" if kept is None else "stays in force as it was before"
+        logger.warning("policy %s does not compile and %s: %s", name, fate, error)
+        return Entry(document, kept, error)
+    broken = ", ".join(rule.name for rule in policy.rules if rule.error)
+    logger.warning("policy %s does not compile, its rules %s answer `error` until it does: %s", name, broken, error)
+    return Entry(document, policy, error)

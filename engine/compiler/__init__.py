@@ -9,10 +9,11 @@ from engine.compiler.admission_policy import BINDINGS, bind, compile_admission_p
 from engine.compiler.cleanup_policy import compile_cleanup_policy
 from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
+from engine.compiler.stored import compile_with_faults
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
 
-__all__ = ["BINDINGS", "FRONTENDS", "bind", "compile_exception", "compile_policy"]
+__all__ = ["BINDINGS", "FRONTENDS", "bind", "compile_exception", "compile_policy", "compile_stored"]
 
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
@@ -37,3 +38,11 @@ def compile_policy(document: Mapping[str, Any]) -> Policy:
         return frontend(document)
     except RecursionError:
         raise InvalidPolicy("", "the document is nested too deeply") from None
+
+
+def compile_stored(document: Mapping[str, Any]) -> Policy:
+    """As `compile_policy`, for a policy that the cluster holds already: rules at fault stay, and answer `error` (`Rule.error`).
+
+    Raises `InvalidPolicy` where nothing can be enforced of it.
+    """
+    return compile_with_faults(document, compile_policy)

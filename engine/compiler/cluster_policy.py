@@ -62,7 +62,7 @@ def compile_cluster_policy(document: Mapping[str, Any]) -> Policy:
         emit_warning=bool(spec.get("emitWarning")),
         scored=identity.annotations.get(SCORED) != "false",
         autogen=tuple(g.document for g in generated),
-        rule_count=_rule_count(written),
+        rule_count=rule_count(written),
         warnings=tuple(warnings_of(document)),
         document=dict(document),
     )
@@ -88,7 +88,8 @@ def _default(value: Any, default: bool) -> bool:
     return default if value is None else bool(value)
 
 
-def _rule_count(rules: list[Object]) -> dict[str, int]:
+def rule_count(rules: list[Object]) -> dict[str, int]:
+    """How many written rules there are of each type, for status.rulecount."""
     counted = [rule for rule in rules if not str(rule["name"]).startswith("autogen-")]
     return {shown: sum(1 for rule in counted if rule.get(key)) for key, shown in _COUNTED.items()}
 
@@ -124,13 +125,18 @@ def _states_delete(match: Match) -> bool:
     return any(reach.stated and "DELETE" in reach.operations for reach in match.reach)
 
 
+def effect_of(rule: Mapping[str, Any]) -> tuple[str, Effect]:
+    """The key that says what the rule does, and what that is."""
+    action = next(key for key in _EFFECTS if rule.get(key) is not None)
+    if action == "mutate" and rule[action].get("targets"):
+        return action, Effect.MUTATE_EXISTING
+    return action, _EFFECTS[action]
+
+
 def _compile_body(rule: Object, name: str, path: str, identity: PolicyIdentity) -> tuple[Effect, str, Check]:
     """Effect, name and check of what the rule does."""
-    action = next(key for key in _EFFECTS if rule.get(key) is not None)
-    effect = _EFFECTS[action]
+    action, effect = effect_of(rule)
     if action != "validate":
-        if effect is Effect.MUTATE and rule[action].get("targets"):
-            effect = Effect.MUTATE_EXISTING
         return effect, action, _compiled(ACTIONS, action, rule[action], name, None, f"{path}.{action}", identity)
     validate = rule["validate"]
     kind = next(
