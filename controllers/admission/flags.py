@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
-from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, logging_format, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, effects, logging_format, results, seconds
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -23,6 +23,11 @@ FLAGS: Sequence[Flag] = (
     Flag("forceFailurePolicyIgnore", boolean, False, "no webhook ever blocks when we do not answer"),
     Flag("excludeBootstrapResources", boolean, False, "Fail webhooks leave nodes and certificate requests out"),
     Flag("admissionReports", boolean, True, "reports on admission requests"),
+    Flag("maxAdmissionReports", int, 10_000, "ephemeral reports in the cluster; above it new ones are dropped"),
+    Flag("maxAuditWorkers", int, 8, "ephemeral reports written at the same time"),
+    Flag("maxAuditCapacity", int, 1000, "ephemeral reports waiting to be written; more are dropped"),
+    Flag("enableReporting", effects, effects(command_line.REPORTING), "types of rules whose results are reported"),
+    Flag("allowedResults", results, results(command_line.RESULTS), "results that are reported"),
     Flag("protectManagedResources", boolean, False, "only we may change what we manage"),
     Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
     Flag("exceptionNamespace", str, "", "their namespace; * for all"),
@@ -44,14 +49,9 @@ FLAGS: Sequence[Flag] = (
 )
 ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
-    "enableReporting": str,
-    "allowedResults": str,
     "openreportsEnabled": boolean,
     "webhookRegistrationTimeout": seconds,
     "renewBefore": seconds,
-    "maxAdmissionReports": int,
-    "maxAuditWorkers": int,
-    "maxAuditCapacity": int,
     "backgroundServiceAccountName": str,
     "reportsServiceAccountName": str,
     "generateValidatingAdmissionPolicy": boolean,

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from controllers.admission import installation
+from controllers.admission.admission_reports import AdmissionReports
 from controllers.admission.exclusions import Exclusions
 from controllers.admission.leader import Reconciler
 from controllers.admission.recorder import Recorder, change_labels
@@ -24,6 +25,7 @@ from controllers.cluster.certificate_store import Store
 from controllers.cluster.client import FAILURES, Client
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
+from controllers.cluster.ephemeral_reports import EphemeralReports
 from controllers.cluster.events import Events, Pace
 from controllers.cluster.exceptions import Exceptions
 from controllers.cluster.facts import World
@@ -31,7 +33,7 @@ from controllers.cluster.flags import Environment
 from controllers.cluster.framework import connection, kopf, operator_settings
 from controllers.cluster.kinds import Kinds
 from controllers.cluster.lease import Heartbeat, Leadership, Timing, now_utc
-from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
+from controllers.cluster.metrics import InvalidExposure, Metrics, breaker, read_exposure
 from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.pair import Names
@@ -77,7 +79,21 @@ class Admission:
             pace=Pace(rate=max(1, flags.eventsRateLimitQPS), burst=max(1, flags.eventsRateLimitBurst)),
             dropped=lambda: self.metrics.count("kyverno_events_dropped"),
         )
-        self.recorder = Recorder(self.metrics, self.events, lambda: self.reviewer.snapshot.settings)
+        self.ephemeral_reports = EphemeralReports(
+            self._client,
+            limit=flags.maxAdmissionReports,
+            capacity=flags.maxAuditCapacity,
+            counted=breaker(self.metrics, "admission reports"),
+        )
+        reports = AdmissionReports(
+            self.ephemeral_reports, self.policies, reporting=flags.enableReporting, allowed=flags.allowedResults
+        )
+        self.recorder = Recorder(
+            self.metrics,
+            self.events,
+            lambda: self.reviewer.snapshot.settings,
+            report=reports.put if flags.admissionReports else None,
+        )
         self.reviewer = Reviewer(
             policies=self.policies,
             namespaces=self.namespaces,
@@ -163,6 +179,7 @@ class Admission:
         self._tasks.spawn("kinds", self._kinds.run())
         self._tasks.spawn("events", self.events.run())
         self._tasks.spawn("recorder", self.recorder.run())
+        self._tasks.spawn("ephemeral reports", self.ephemeral_reports.run(self.flags.maxAuditWorkers))
         self._tasks.spawn("certificates", self._certificate.keep(self._renews))
         if not self.flags.disableMetrics:
             await self._metrics_server.start()
@@ -314,6 +331,7 @@ class Admission:
             logger.warning("webhooks were left as they are: %s", error)
         await self.server.stop(patience=PATIENCE)
         self.recorder.flush()
+        await self.ephemeral_reports.flush(1.0)
         await self.events.flush(1.0)
         await self._metrics_server.stop()
         self.bindings.want(self._client, False)

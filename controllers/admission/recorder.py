@@ -43,10 +43,19 @@ class _Cells(NamedTuple):
 class Recorder:
     """Takes records without waiting; when more than `capacity` wait, the oldest are left out of events and metrics."""
 
-    def __init__(self, metrics: Metrics, writer: Events, settings: Callable[[], Settings], *, capacity: int = 5000) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        writer: Events,
+        settings: Callable[[], Settings],
+        *,
+        report: Callable[[Request, Verdict], None] | None = None,
+        capacity: int = 5000,
+    ) -> None:
         self._metrics = metrics
         self._events = writer
         self._settings = settings
+        self._report = report
         self._waiting: deque[Record] = deque(maxlen=capacity)
         self._filled = asyncio.Event()
         self._policies: dict[int, tuple[Rule, tuple[str, ...]]] = {}
@@ -98,6 +107,8 @@ class Recorder:
                 histogram.observe(share)
         if not request.dry_run and verdict.results:
             self._write_events(record)
+            if self._report is not None:
+                self._report(request, verdict)
 
     def _cells_of(self, record: Record) -> _Cells:
         """The metric cells that a record adds to: the same for every request that went the same way."""

@@ -6,7 +6,7 @@ prometheus_client's own `labels().inc()` costs some microseconds a call; a denie
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,3 +238,14 @@ class Metrics(Collector):
     def render(self) -> bytes:
         """The text format of Prometheus."""
         return generate_latest(self._registry)
+
+
+def breaker(metrics: Metrics, circuit: str) -> Callable[[bool], None]:
+    """Counts what goes through a breaker and what it drops."""
+
+    def count(dropped: bool) -> None:
+        metrics.count("kyverno_breaker", (circuit,))
+        if dropped:
+            metrics.count("kyverno_breaker_drops", (circuit,))
+
+    return count

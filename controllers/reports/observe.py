@@ -108,14 +108,3 @@ def failures(scanned: Scanned) -> Iterable[Event]:
 def counter(metrics: Metrics, name: str) -> Callable[[str], None]:
     """Counts words under one metric."""
     return lambda word: metrics.count(name, (word,))
-
-
-def breaker(metrics: Metrics, circuit: str) -> Callable[[bool], None]:
-    """Counts what goes through a breaker and what it drops."""
-
-    def count(dropped: bool) -> None:
-        metrics.count("kyverno_breaker", (circuit,))
-        if dropped:
-            metrics.count("kyverno_breaker_drops", (circuit,))
-
-    return count
