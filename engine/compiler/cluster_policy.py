@@ -33,6 +33,9 @@ SCORED = "policies.kyverno.io/scored"
 NOT_ON_DELETE = frozenset({"pattern", "anyPattern", "podSecurity", "manifests"})
 """Bodies that judge what an object looks like, which does not matter once it goes (spec 2.4)."""
 
+FORGIVING = frozenset({"pattern", "anyPattern", "deny", "foreach", "podSecurity"})
+"""Bodies for which allowExistingViolations counts; CEL rules deny whatever was there before (validate/.../cel/deny)."""
+
 _COUNTED = {"validate": "validate", "mutate": "mutate", "generate": "generate", "verifyImages": "verifyimages"}
 _EFFECTS = {
     "validate": Effect.VALIDATE,
@@ -112,7 +115,7 @@ def _compile_rule(rule: Object, identity: PolicyIdentity, spec: Object, path: st
         action=compile_action(spec, rule, path=path),
         document=rule,
         origin=origin,
-        allow_existing_violations=_default(validate.get("allowExistingViolations"), True),
+        allow_existing_violations=kind in FORGIVING and _default(validate.get("allowExistingViolations"), True),
         on_delete=_states_delete(match) if effect is Effect.GENERATE else kind not in NOT_ON_DELETE,
         needs_user=match.needs_user,
         skip_background_requests=_default(rule.get("skipBackgroundRequests"), True),
