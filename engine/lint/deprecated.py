@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine.lint.finding import Finding
-from engine.lint.walk import conditions_of, rules_of
+from engine.lint.walk import as_map, blocks_of, conditions_of, maps_of, rules_of
 
 SPEC = {
     "validationFailureAction": "use `validate.failureAction` of the rules",
@@ -79,10 +79,8 @@ def _match(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
         here = f"{path}.{clause}"
         if any(document.get(key) for key in ("resources", "roles", "clusterRoles", "subjects")):
             yield _old(here, f"`{clause}` without any or all", f"put the block under `{clause}.any`")
-        blocks = [(here, document)]
-        blocks += [(f"{here}.{key}[{i}]", block) for key in ("any", "all") for i, block in enumerate(document.get(key) or [])]
-        for at, block in blocks:
-            if isinstance(block, Mapping) and (block.get("resources") or {}).get("name"):
+        for at, block in blocks_of(document, here):
+            if as_map(block.get("resources")).get("name"):
                 yield _old(f"{at}.resources.name", "`name`", "use `names`")
 
 
@@ -94,8 +92,8 @@ def _conditions(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
         if isinstance(conditions, Mapping):
             blocks = [(f"{at}.{key}", conditions.get(key)) for key in ("any", "all")]
         for where, members in blocks:
-            for index, condition in enumerate(members if isinstance(members, list) else []):
-                operator = condition.get("operator") if isinstance(condition, Mapping) else None
+            for index, condition in maps_of(members):
+                operator = condition.get("operator")
                 if isinstance(operator, str) and operator in OPERATORS:
                     yield _old(f"{where}[{index}].operator", f"operator `{operator}`", OPERATORS[operator])
 
@@ -104,12 +102,12 @@ def _bodies(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
     validate = rule.get("validate")
     if isinstance(validate, Mapping) and validate.get("assert") is not None:
         yield _old(f"{path}.validate.assert", "`assert`", "it has no effect; use `pattern`, `deny` or `cel`")
-    for index, entry in enumerate(rule.get("verifyImages") or []):
+    for index, entry in maps_of(rule.get("verifyImages")):
         here = f"{path}.verifyImages[{index}]"
         for field, instead in VERIFY_IMAGES.items():
             if entry.get(field):
                 yield _old(f"{here}.{field}", f"`{field}`", instead)
-        for number, attestation in enumerate(entry.get("attestations") or []):
+        for number, attestation in maps_of(entry.get("attestations")):
             if attestation.get("predicateType"):
                 yield _old(f"{here}.attestations[{number}].predicateType", "`predicateType`", "use `type`")
 

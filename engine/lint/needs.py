@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from engine.clauses.kinds import parse_kind
-from engine.lint.walk import rules_of
+from engine.lint.walk import as_list, as_map, blocks_of, maps_of, rules_of
 from engine.policy import KindSelector
 
 Controller = Literal["background-controller", "cleanup-controller", "reports-controller"]
@@ -40,16 +40,13 @@ def needs_of(document: Mapping[str, Any]) -> Iterator[Need]:
         if spec.get("background") is not False and (rule.get("validate") or rule.get("verifyImages")):
             yield from (Need("reports-controller", selector, READ, at) for at, selector in _matched(rule, path))
         yield from _generated(rule.get("generate"), f"{path}.generate")
-        for index, target in enumerate((rule.get("mutate") or {}).get("targets") or []):
+        for index, target in maps_of(as_map(rule.get("mutate")).get("targets")):
             yield from _addressed(target, f"{path}.mutate.targets[{index}]", CHANGE)
 
 
 def _matched(rule: Mapping[str, Any], path: str) -> Iterator[tuple[str, KindSelector]]:
-    match = rule.get("match") or {}
-    blocks = [(f"{path}.match", match)]
-    blocks += [(f"{path}.match.{key}[{i}]", block) for key in ("any", "all") for i, block in enumerate(match.get(key) or [])]
-    for where, block in blocks:
-        for index, text in enumerate((block.get("resources") or {}).get("kinds") or []):
+    for where, block in blocks_of(rule.get("match"), f"{path}.match"):
+        for index, text in enumerate(as_list(as_map(block.get("resources")).get("kinds"))):
             selector = parse_kind(str(text))
             if selector.kind and not selector.subresource:
                 yield f"{where}.resources.kinds[{index}]", selector
@@ -59,12 +56,12 @@ def _generated(generate: Any, path: str) -> Iterator[Need]:
     if not isinstance(generate, Mapping):
         return
     targets = [(path, generate)]
-    targets += [(f"{path}.foreach[{index}]", entry) for index, entry in enumerate(generate.get("foreach") or [])]
+    targets += [(f"{path}.foreach[{index}]", entry) for index, entry in maps_of(generate.get("foreach"))]
     for where, target in targets:
         yield from _addressed(target, where, WRITE)
-        for index, text in enumerate((target.get("cloneList") or {}).get("kinds") or []):
-            if "{{" not in text:
-                yield Need("background-controller", parse_kind(text), WRITE, f"{where}.cloneList.kinds[{index}]")
+        for index, text in enumerate(as_list(as_map(target.get("cloneList")).get("kinds"))):
+            if "{{" not in str(text):
+                yield Need("background-controller", parse_kind(str(text)), WRITE, f"{where}.cloneList.kinds[{index}]")
 
 
 def _addressed(target: Mapping[str, Any], path: str, verbs: tuple[str, ...]) -> Iterator[Need]:

@@ -16,6 +16,7 @@ from engine.lang.errors import LanguageError
 from engine.lang.quantity import parse_amount
 from engine.lang.wildcard import has_wildcard, matches
 from engine.lint.finding import Finding
+from engine.lint.walk import as_list, as_map, maps_of
 from engine.request import GroupVersionKind, Request
 from engine.scope import Scope
 
@@ -104,21 +105,20 @@ def _contradictions(rule: Mapping[str, Any], path: str, match: CompiledMatch) ->
     if not isinstance(document, dict | list):
         return
     here = f"{path}.preconditions"
-    members = document if isinstance(document, list) else document.get("all") or []
+    members = document if isinstance(document, list) else as_list(document.get("all"))
     at = here if isinstance(document, list) else f"{here}.all"
-    members = [member for member in members if isinstance(member, Mapping)]
     for index, condition in enumerate(members):
         if _decided(condition) is False:
             yield Finding("unreachable", f"{at}[{index}]", "this condition is never met, so the rule is always skipped")
     any_of = document.get("any") if isinstance(document, Mapping) else None
-    if any_of is not None and all(_decided(condition) is False for condition in any_of):
+    if isinstance(any_of, list) and all(_decided(condition) is False for condition in any_of):
         yield Finding("unreachable", f"{here}.any", "none of these conditions is ever met, so the rule is always skipped")
     yield from _choices(match, members, at)
 
 
-def _decided(condition: Mapping[str, Any], **instead: Any) -> bool | None:
+def _decided(condition: Any, **instead: Any) -> bool | None:
     """What a condition without variables says; None where it has some, or cannot be asked."""
-    condition = {**condition, **instead}
+    condition = {**as_map(condition), **instead}
     try:
         compiled = compile_conditions([condition], path="")
         if not all(template.constant for template in compiled.templates):
@@ -128,10 +128,10 @@ def _decided(condition: Mapping[str, Any], **instead: Any) -> bool | None:
         return None
 
 
-def _choices(match: CompiledMatch, members: list[Mapping[str, Any]], path: str) -> Iterator[Finding]:
+def _choices(match: CompiledMatch, members: list[Any], path: str) -> Iterator[Finding]:
     """Conditions on the same key that leave no value: those that list values against all others on it."""
     by_key: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-    for index, condition in enumerate(members):
+    for index, condition in maps_of(members):
         key = condition.get("key")
         if isinstance(key, str) and VARIABLE.search(key):
             by_key.setdefault(key.replace(" ", ""), []).append((index, condition))

@@ -6,6 +6,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
+def as_map(value: Any) -> Mapping[str, Any]:
+    """The value where it is a map, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def maps_of(value: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(index, member) of the maps in a list."""
+    return ((index, member) for index, member in enumerate(as_list(value)) if isinstance(member, Mapping))
+
+
+def blocks_of(clause: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(path, block) of a match or exclude clause: its own fields, and the blocks of its lists."""
+    clause = as_map(clause)
+    yield path, clause
+    for key in ("any", "all"):
+        yield from ((f"{path}.{key}[{index}]", block) for index, block in maps_of(clause.get(key)))
+
+
 def rules_of(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(path, rule) of the rules of a ClusterPolicy or Policy; the spec of cleanup policies and exceptions counts as one."""
     spec = document.get("spec")
