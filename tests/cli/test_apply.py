@@ -1,0 +1,229 @@
+"""`pyvern apply`: texts, counts and exit statuses as Kyverno's command line gives them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.program import pyvern
+
+POLICY = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: require-labels, annotations: {policies.kyverno.io/category: Best Practices}}
+spec:
+  rules:
+  - name: check-team
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    validate:
+      message: label 'team' is required
+      pattern: {metadata: {labels: {team: "?*"}}}
+"""
+MUTATION = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: add-team}
+spec:
+  rules:
+  - name: add
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate: {patchStrategicMerge: {metadata: {labels: {team: core}}}}
+"""
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: badpod}\nspec: {containers: [{name: a, image: b}]}\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the working directory, with a policy and a Pod that violates it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "pod.yaml").write_text(POD)
+    return tmp_path
+
+
+def report(*arguments: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(pyvern("apply", *arguments, "-p", "--output-format", "json").out)
+    return document
+
+
+@pytest.mark.usefixtures("files")
+def test_failures_are_printed_in_kyvernos_words() -> None:
+    ran = pyvern("apply", "policy.yaml", "-r", "pod.yaml")
+    assert ran.out == (
+        "\nApplying 3 policy rule(s) to 1 resource(s)...\n"
+        "policy require-labels -> resource default/Pod/badpod failed:\n"
+        "1 - check-team validation error: label 'team' is required. "
+        "rule check-team failed at path /metadata/labels/\n"
+        "\npass: 0, fail: 1, warn: 0, error: 0, skip: 0 \n"
+    )
+    assert ran.status == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_audit_failures_can_be_warnings_with_an_exit_status_of_their_own() -> None:
+    assert pyvern("apply", "policy.yaml", "-r", "pod.yaml", "--audit-warn").status == 0
+    ran = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "--audit-warn", "--warn-exit-code", "3")
+    assert ran.status == 3
+    assert "failed as audit warning:" in ran.out
+
+
+@pytest.mark.usefixtures("files")
+def test_nothing_passed_can_have_an_exit_status() -> None:
+    assert pyvern("apply", "policy.yaml", "-r", "pod.yaml", "--audit-warn", "--warn-no-pass", "4").status == 4
+
+
+@pytest.mark.usefixtures("files")
+def test_the_report_refers_to_the_object() -> None:
+    document = report("policy.yaml", "-r", "pod.yaml")
+    assert (document["kind"], document["metadata"]["name"]) == ("ClusterReport", "merged")
+    (result,) = document["results"]
+    assert result["resources"] == [{"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "badpod"}]
+    assert (result["policy"], result["rule"], result["result"]) == ("require-labels", "check-team", "fail")
+    assert result["category"] == "Best Practices"
+    assert document["summary"] == {"pass": 0, "fail": 1, "warn": 0, "error": 0, "skip": 0}
+
+
+@pytest.mark.usefixtures("files")
+def test_both_forms_of_the_report_say_the_same() -> None:
+    text = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-p").out
+    document = yaml.safe_load(text)
+    other = report("policy.yaml", "-r", "pod.yaml")
+    for one in (document, other):
+        for result in one["results"]:
+            del result["timestamp"]
+    assert document == other
+
+
+def test_a_mutated_object_is_what_later_policies_see(files: Path) -> None:
+    (files / "mutation.yaml").write_text(MUTATION)
+    ran = pyvern("apply", "mutation.yaml", "policy.yaml", "-r", "pod.yaml")
+    assert "policy add-team applied to default/Pod/badpod:\n" in ran.out
+    assert "    team: core\n" in ran.out
+    assert "Mutation:\nMutation has been applied successfully.\n" in ran.out
+    assert "pass: 2, fail: 0, warn: 0, error: 0, skip: 0 \n" in ran.out
+    assert ran.status == 0
+
+
+def test_mutated_objects_go_to_a_file_or_bare_to_standard_output(files: Path) -> None:
+    (files / "mutation.yaml").write_text(MUTATION)
+    (files / "out").mkdir()
+    pyvern("apply", "mutation.yaml", "-r", "pod.yaml", "-o", "out")
+    written = list(yaml.safe_load_all((files / "out" / "badpod-mutated.yaml").read_text()))
+    assert written[0]["metadata"]["labels"] == {"team": "core"}
+    (bare, *_) = yaml.safe_load_all(pyvern("apply", "mutation.yaml", "-r", "-", "-i", stdin=POD).out)
+    assert bare["metadata"]["labels"] == {"team": "core"}
+
+
+def test_a_broken_file_does_not_hide_the_others(files: Path) -> None:
+    (files / "broken.yaml").write_text("kind: Pod\nmetadata: {name: x\n")
+    ran = pyvern("apply", "policy.yaml", "-r", "broken.yaml,pod.yaml")
+    assert "fail: 1" in ran.out
+    assert "Error: broken.yaml:3:1: " in ran.err
+    assert ran.status == 1
+
+
+def test_a_broken_file_alone_shows_in_the_exit_status(files: Path) -> None:
+    (files / "good.yaml").write_text(POD.replace("name: badpod", "name: good, labels: {team: a}"))
+    (files / "broken.yaml").write_text("- 1\n")
+    assert pyvern("apply", "policy.yaml", "-r", "good.yaml").status == 0
+    ran = pyvern("apply", "policy.yaml", "-r", "good.yaml", "-r", "broken.yaml")
+    assert (ran.status, "pass: 1" in ran.out) == (1, True)
+    assert "broken.yaml:1: a map is expected" in ran.err
+
+
+def test_an_invalid_policy_is_named_with_its_place_and_counts_as_an_error(files: Path) -> None:
+    (files / "bad.yaml").write_text(POLICY.replace("pattern:", "patern:").replace("require-labels", "bad"))
+    ran = pyvern("apply", "bad.yaml", "policy.yaml", "-r", "pod.yaml")
+    assert "Invalid Policies:\n1. bad: bad.yaml:11:7: spec.rules[0].validate.patern: unknown field" in ran.out
+    assert "fail: 1, warn: 0, error: 1" in ran.out
+    quiet = pyvern("apply", "bad.yaml", "-r", "pod.yaml", "-p")
+    assert "bad.yaml:11:7" in quiet.err
+    assert quiet.status == 1
+
+
+def test_a_kind_of_policy_that_cannot_be_asked_is_an_error_not_a_silence(files: Path) -> None:
+    (files / "future.yaml").write_text("apiVersion: policies.kyverno.io/v9\nkind: FuturePolicy\nmetadata: {name: f}\n")
+    ran = pyvern("apply", "future.yaml", "-r", "pod.yaml")
+    assert "`policies.kyverno.io/v9, FuturePolicy`" in ran.err
+    assert ran.status == 1
+
+
+CONTEXT = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: with-context}
+spec:
+  rules:
+  - name: read
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    context:
+    - name: settings
+      configMap: {name: settings, namespace: default}
+    validate:
+      message: "{{ settings.data.mode }}"
+      deny: {conditions: {all: [{key: "{{ settings.data.mode }}", operator: Equals, value: strict}]}}
+"""
+SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: strict}\n"
+VALUES = """
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Values
+policies:
+- name: with-context
+  rules: [{name: read, values: {settings.data.mode: strict}}]
+"""
+
+
+def test_context_comes_from_given_resources_or_values_and_is_never_made_up(files: Path) -> None:
+    (files / "context.yaml").write_text(CONTEXT)
+    (files / "settings.yaml").write_text(SETTINGS)
+    (files / "values.yaml").write_text(VALUES)
+    assert "1 - read strict\n" in pyvern("apply", "context.yaml", "-r", "pod.yaml", "-r", "settings.yaml").out
+    assert "1 - read strict\n" in pyvern("apply", "context.yaml", "-r", "pod.yaml", "-f", "values.yaml").out
+    nothing = pyvern("apply", "context.yaml", "-r", "pod.yaml")
+    assert "fail: 0, warn: 0, error: 1" in nothing.out
+    assert nothing.status == 1
+
+
+def test_a_values_file_with_an_unknown_field_is_refused_with_its_place(files: Path) -> None:
+    (files / "values.yaml").write_text("apiVersion: cli.kyverno.io/v1alpha1\nkind: Values\npolicies:\n- name: a\n  rulez: []\n")
+    ran = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-f", "values.yaml")
+    assert ran.err == "Error: values.yaml:5:3: policies[0].rulez: unknown field `rulez`\n"
+    assert ran.status == 1
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "require policy"),
+        (["policy.yaml"], "resource file(s) or cluster required"),
+        (["-", "-r", "-"], "a stdin pipe can be used for either policies or resources, not both"),
+        (
+            ["policy.yaml", "-r", "pod.yaml", "-s", "a=b", "-f", "v.yaml"],
+            "pass the values either using set flag or values_file flag",
+        ),
+        (["policy.yaml", "-r", "pod.yaml", "-f", "nowhere.yaml"], "nowhere.yaml: no such file or directory"),
+    ],
+)
+def test_arguments_that_cannot_be_used(arguments: list[str], reason: str) -> None:
+    ran = pyvern("apply", *arguments)
+    assert ran.err == f"Error: {reason}\n"
+    assert ran.status == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_switches_may_be_written_as_go_does() -> None:
+    assert pyvern("apply", "policy.yaml", "-r", "pod.yaml", "--policy-report=true").out.startswith("apiVersion: openreports")
+    assert pyvern("apply", "policy.yaml", "-r", "pod.yaml", "--policy-report=false").out.startswith("\nApplying")
+
+
+@pytest.mark.usefixtures("files")
+def test_the_table_shows_results() -> None:
+    out = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-t").out
+    assert "│ ID │ POLICY         │ RULE       │ RESOURCE           │ RESULT │ REASON │" in out
+    assert "│ 1  │ require-labels │ check-team │ default/Pod/badpod │ Fail   │ Fail   │" in out
+    assert "\x1b" not in out
