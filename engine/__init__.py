@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.clauses.filters import compile_exclusions, compile_filters
-    from engine.compiler import BINDINGS, FRONTENDS, bind, compile_exception, compile_policy, compile_stored
+    from engine.compiler import (
+        BINDINGS,
+        FRONTENDS,
+        bind,
+        check_update,
+        compile_exception,
+        compile_policy,
+        compile_stored,
+        update_warnings,
+    )
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
@@ -58,6 +67,7 @@ _HOMES = {
     "User": ("engine.request", "User"),
     "Verdict": ("engine.result", "Verdict"),
     "bind": ("engine.compiler", "bind"),
+    "check_update": ("engine.compiler", "check_update"),
     "compile_exception": ("engine.compiler", "compile_exception"),
     "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
@@ -76,6 +86,7 @@ _HOMES = {
     "scan": ("engine.evaluate", "scan"),
     "targets_of": ("engine.mutation", "targets_of"),
     "ttl_due": ("engine.lang.ttl", "due"),
+    "update_warnings": ("engine.compiler", "update_warnings"),
     "validate": ("engine.evaluate", "validate"),
     "yaml_text": ("engine.lang.go_yaml_value", "dump_value"),
 }
@@ -121,6 +132,7 @@ __all__ = [
     "User",
     "Verdict",
     "bind",
+    "check_update",
     "compile_exception",
     "compile_exclusions",
     "compile_expression",
@@ -139,6 +151,7 @@ __all__ = [
     "scan",
     "targets_of",
     "ttl_due",
+    "update_warnings",
     "validate",
     "yaml_text",
 ]

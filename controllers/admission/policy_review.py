@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from controllers.admission import review, webhooks
+from controllers.admission import review
+from controllers.admission.generate_targets import check_generate_targets
+from controllers.admission.policy_hints import hints
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
-from engine import InvalidPolicy, Policy, compile_exception, compile_policy
+from engine import InvalidPolicy, Policy, check_update, compile_exception, compile_policy, update_warnings
 
 Object = dict[str, Any]
 DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
@@ -19,13 +21,19 @@ async def policy(document: Object, discovery: Discovery, client: Client) -> byte
     uid, written = document["uid"], document.get("object")
     if not written:
         return review.allowed(uid)
+    before = document.get("oldObject")
+    warnings: tuple[str, ...] = ()
     try:
         compiled = compile_policy(written)
         check_scope(compiled, discovery)
+        check_generate_targets(compiled, discovery)
+        if before:
+            warnings = update_warnings(before, written)
+            check_update(before, written)
         await _check_conditions(compiled, client)
     except InvalidPolicy as error:
-        return review.denied(uid, str(error))
-    return review.allowed(uid, [*compiled.warnings, *_unserved(compiled, discovery)])
+        return review.denied(uid, str(error), warnings)
+    return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery)])
 
 
 def check_scope(compiled: Policy, discovery: Discovery) -> None:
@@ -67,12 +75,6 @@ async def _check_conditions(compiled: Policy, client: Client) -> None:
             reason = error.message.partition("is invalid: ")[2] or error.message
             raise InvalidPolicy("spec.webhookConfiguration.matchConditions", " ".join(reason.split())) from error
         raise
-
-
-def _unserved(compiled: Policy, discovery: Discovery) -> Iterator[str]:
-    kinds = webhooks.unserved(compiled, discovery)
-    if kinds:
-        yield f"unable to convert GVK to GVR for kinds {', '.join(kinds)}: the API server does not serve them"
 
 
 def exception(document: Object, *, enabled: bool, namespace: str) -> bytes:

@@ -10,10 +10,20 @@ from engine.compiler.cleanup_policy import compile_cleanup_policy
 from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
 from engine.compiler.stored import compile_with_faults
+from engine.compiler.update import check_update, update_warnings
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
 
-__all__ = ["BINDINGS", "FRONTENDS", "bind", "compile_exception", "compile_policy", "compile_stored"]
+__all__ = [
+    "BINDINGS",
+    "FRONTENDS",
+    "bind",
+    "check_update",
+    "compile_exception",
+    "compile_policy",
+    "compile_stored",
+    "update_warnings",
+]
 
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
