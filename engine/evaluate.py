@@ -51,10 +51,15 @@ def validate(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, 
 
 
 def scan(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, among: Among | None = None) -> tuple[Response, ...]:
-    """What background policies say of a stored object; rules that need to know who asked are passed by (spec 4.3)."""
+    """What background policies say of a stored object; rules that need to know who asked are passed by (spec 4.3).
+
+    So are policies whose match conditions do not hold for it, or cannot be answered without a user.
+    """
 
     def in_background(policy: Policy) -> bool:
-        return policy.background and (among is None or among(policy))
+        if not policy.background or (among is not None and not among(policy)):
+            return False
+        return policy.webhook.holds is None or _holds(policy.webhook.holds, Scope(request, facts=facts))
 
     return evaluate(
         policies, request, facts, effects=VALIDATING, among=in_background, skip=lambda rule: rule.needs_user, background=True
@@ -207,6 +212,13 @@ def warnings(responses: tuple[Response, ...]) -> tuple[str, ...]:
         for result in response.results
         if result.status in (Status.FAIL, Status.ERROR)
     )
+
+
+def _holds(conditions: Callable[[Scope], bool], scope: Scope) -> bool:
+    try:
+        return conditions(scope)
+    except EngineError:
+        return False
 
 
 def _in_admission(among: Among | None) -> Among:

@@ -159,11 +159,16 @@ def skipped_by(exceptions: tuple[PolicyException, ...], text: str = "rule is ski
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """What the policy wants of its webhook. `fine_grained` policies get a webhook of their own (spec 3.1)."""
+    """What the policy wants of its webhook. `fine_grained` policies get a webhook of their own (spec 3.1).
+
+    `holds` are the match conditions, compiled: the API server asks them before it calls, background scans ask themselves.
+    None: there are none. Raises EvaluationError.
+    """
 
     failure_policy: FailurePolicy = "Fail"
     timeout_seconds: int | None = None
     match_conditions: tuple[Mapping[str, str], ...] = ()
+    holds: Callable[[Scope], bool] | None = None
 
     @property
     def fine_grained(self) -> bool:

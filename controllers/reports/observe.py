@@ -101,8 +101,9 @@ def failures(scanned: Scanned) -> Iterable[Event]:
             continue
         policy = Reference.of_policy(response.policy.identity)
         reason = "PolicyViolation" if any(result.status is Status.FAIL for result in failed) else "PolicyError"
-        rows = "; ".join(f"[{result.rule.name}] {result.status}; {result.message}" for result in failed)
-        yield Event("Warning", reason, "Resource Passed", policy, f"{resource.text}: {rows}", resource, SOURCE)
+        key = response.policy.identity.key
+        note = "; ".join(f"policy {key}/{result.rule.name} {result.status}: {result.message}" for result in failed)
+        yield Event("Warning", reason, "Resource Passed", resource, note, policy, SOURCE)
 
 
 def counter(metrics: Metrics, name: str) -> Callable[[str], None]:
