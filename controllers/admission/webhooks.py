@@ -113,12 +113,6 @@ def differs(live: Object | None, target: Object) -> bool:
     return bool((live.get("webhooks") or []) != target["webhooks"])
 
 
-def unserved(policy: Policy, discovery: Discovery) -> tuple[str, ...]:
-    """Kinds of the policy that the API server does not serve, as written: the author gets a warning (spec 3.4)."""
-    selectors = dict.fromkeys(selector for rule in policy.rules for selector in rule.match.kinds)
-    return tuple(selector.text for selector in selectors if selector.kind != "*" and not discovery.find(selector))
-
-
 def _resource_side(side: Side, policies: list[Policy], settings: Settings, discovery: Discovery, wanted: Wanted) -> Object:
     shared: dict[str, _Rules] = {}
     own: list[Object] = []

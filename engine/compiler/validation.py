@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.clauses.kinds import parse_kind
 from engine.clauses.match_validation import check_match
+from engine.compiler.autogen import CONTROLLERS, controllers_of
 from engine.compiler.rule_bodies import check_generate, check_mutate, check_validate, check_verify_images
 from engine.compiler.variables import check_variables
 from engine.errors import InvalidPolicy
@@ -189,6 +190,24 @@ def warnings_of(document: Mapping[str, Any]) -> Iterator[str]:
     for operator in _DEPRECATED_OPERATORS:
         if operator in operators:
             yield f"Operator {operator} has been deprecated and will be removed soon. {_REPLACEMENTS[operator]}"
+    yield from _warnings_on_pods(document["metadata"].get("annotations") or {}, spec["rules"])
+
+
+def _warnings_on_pods(annotations: Mapping[str, str], rules: list[Object]) -> Iterator[str]:
+    """A rule for Pods meets them whoever made them: one that leaves their controllers out surprises later (spec 3.4)."""
+    left_out = 0 < len(controllers_of(annotations)) < len(CONTROLLERS)
+    if left_out and any({parse_kind(kind).kind for _, kind in _kinds(rule)} == {"Pod"} for rule in rules):
+        yield (
+            "Policies that match Pods apply to all Pods including those created and managed by controllers "
+            "excluded from autogen. Use preconditions to exclude the Pods managed by controllers which are "
+            "excluded from autogen. Refer to https://kyverno.io/docs/writing-policies/autogen/ for details."
+        )
+    patching = (rule for rule in rules if (rule.get("mutate") or {}).get("patchesJson6902"))
+    if any(parse_kind(kind).kind == "Pod" for rule in patching for _, kind in _kinds(rule)):
+        yield (
+            "Pods managed by workload controllers should not be directly mutated using policies. "
+            "Use the autogen feature or write policies that match Pod controllers."
+        )
 
 
 _REPLACEMENTS = {

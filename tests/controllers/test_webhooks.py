@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controllers.admission import webhooks
-from controllers.admission.webhooks import Wanted, desired, differs
+from controllers.admission.policy_hints import hints
+from controllers.admission.webhooks import VALIDATING, Wanted, desired, differs
 from controllers.cluster.discovery import Discovery, parse
 from controllers.cluster.settings import Settings, WebhookDefaults
 from engine import compile_policy
@@ -68,7 +68,7 @@ def policy(*kinds: str, name: str = "p", namespace: str = "", spec: Document | N
 
 def validating(*policies: Policy, wanted: Wanted = WANTED, settings: Settings = SETTINGS) -> list[Document]:
     found = desired(policies, settings, DISCOVERY, wanted)
-    hooks: list[Document] = next(c for c in found if c["metadata"]["name"] == webhooks.VALIDATING.name)["webhooks"]
+    hooks: list[Document] = next(c for c in found if c["metadata"]["name"] == VALIDATING.name)["webhooks"]
     return hooks
 
 
@@ -143,7 +143,28 @@ def test_an_unserved_kind_is_left_out_until_it_is_served() -> None:
     found = policy("Foo", "Pod")
     (hook,) = validating(found)
     assert hook["rules"] == [rule(["pods", "pods/ephemeralcontainers"])]
-    assert webhooks.unserved(found, DISCOVERY) == ("Foo",)
+    (hint,) = hints(found, DISCOVERY)
+    assert "unable to convert GVK to GVR for kinds Foo, err: failed to find resource (*/*/Foo/)" in hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "subresource"),
+    [
+        ("Deployment", {"spec": {"replicas": ">1"}}, "scale"),
+        ("Deployment", {"=(status)": {"phase": "?*"}}, "status"),
+        ("Deployment", {"spec": {"note": "{{ request.object.spec.replicas }}"}}, "scale"),
+        ("Deployment", {"metadata": {"labels": {"status-page": "replicas1"}}}, ""),
+        ("Deployment/scale", {"spec": {"replicas": ">1"}}, ""),
+        ("ConfigMap", {"data": {"replicas": ">1", "status": "?*"}}, ""),
+    ],
+)
+def test_a_field_that_a_subresource_writes_too_gets_a_hint(kind: str, pattern: Document, subresource: str) -> None:
+    validate = {"validate": {"message": "the replicas of status", "pattern": pattern}}
+    document = policy("Pod", spec={"background": False}).document
+    rule = {**document["spec"]["rules"][0], "match": {"any": [{"resources": {"kinds": [kind]}}]}, **validate}
+    compiled = compile_policy({**document, "spec": {"background": False, "rules": [rule]}})
+    given = " ".join(hints(compiled, DISCOVERY))
+    assert (f"the {subresource} subresource" in given) if subresource else not given
 
 
 def test_a_policy_with_its_own_conditions_gets_its_own_webhook() -> None:

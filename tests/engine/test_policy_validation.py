@@ -220,3 +220,33 @@ def test_deprecated_spellings_are_warned_of() -> None:
     ).warnings
     assert any(text.startswith("Operator NotIn has been deprecated and will be removed soon.") for text in warnings)
     assert "Validation failure actions enforce/audit are deprecated, use Enforce/Audit instead." in warnings
+
+
+PODS_ONLY = {"name": "r", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": {"pattern": {"spec": "*"}}}
+PATCH = {**PODS_ONLY, "mutate": {"patchesJson6902": '[{"op": "add", "path": "/metadata/labels/a", "value": "b"}]'}}
+del PATCH["validate"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "document", "start"),
+    [
+        ("Deployment", PODS_ONLY, "Policies that match Pods apply to all Pods"),
+        ("none", PODS_ONLY, ""),
+        (None, PODS_ONLY, ""),
+        (None, PATCH, "Pods managed by workload controllers should not be directly mutated"),
+    ],
+)
+def test_rules_for_pods_that_meet_more_than_they_seem_to_are_pointed_out(
+    annotation: str | None, document: Any, start: str
+) -> None:
+    annotations = {} if annotation is None else {"pod-policies.kyverno.io/autogen-controllers": annotation}
+    compiled = compile_policy(
+        {
+            "apiVersion": "kyverno.io/v1",
+            "kind": "ClusterPolicy",
+            "metadata": {"name": "p", "annotations": annotations},
+            "spec": {"rules": [document]},
+        }
+    )
+    told = [text for text in compiled.warnings if text.startswith(("Policies that", "Pods managed"))]
+    assert [text.startswith(start) for text in told] == ([True] if start else [])
