@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import click
@@ -106,8 +106,17 @@ def _located(document: Document, rights: Iterable[Missing]) -> Iterator[Located]
     from engine.lint import Finding, lint
 
     lacked = [Finding("permission", right.path, str(right), help="see --rbac") for right in rights]
-    for finding in [*lint(document.value), *lacked]:
+    for finding in [*lint(document.value, cluster_scoped=_cluster_scoped()), *lacked]:
         yield _at(document, finding)
+
+
+@lru_cache(maxsize=1)
+def _cluster_scoped() -> frozenset[str]:
+    """The kinds that lie in no namespace in every group that has them."""
+    from cli.kinds import BUILT_IN
+
+    namespaced = {kind.kind for kind, resource in BUILT_IN.items() if resource.namespaced}
+    return frozenset(kind.kind for kind in BUILT_IN) - namespaced
 
 
 def _at(document: Document, finding: Finding) -> Located:

@@ -31,6 +31,12 @@ VIEW: Rules = (
 """What the built-in cluster role `view` grants; the controllers but cleanup are bound to it."""
 
 SHIPPED: Mapping[str, Rules] = {
+    "admission-controller": (
+        *VIEW,
+        ("rbac.authorization.k8s.io", ("clusterrolebindings", "rolebindings"), ("list", "watch")),
+        ("authorization.k8s.io", ("subjectaccessreviews",), ("create",)),
+        ("apiextensions.k8s.io", ("customresourcedefinitions",), READ),
+    ),
     "background-controller": (
         *VIEW,
         ("networking.k8s.io", ("ingressclasses", "ingresses", "networkpolicies"), CHANGE),
@@ -64,7 +70,7 @@ def missing(needs: Iterable[Need], *, kinds: Kinds = BUILT_IN, granted: Mapping[
     """The rights among `needs` that are not granted, each once."""
     found: dict[tuple[str, str, str], Missing] = {}
     for need in needs:
-        group, resource = _resource(need.kind, kinds)
+        group, resource = (need.kind.group, need.resource) if need.resource else _resource(need.kind, kinds)
         verbs = tuple(verb for verb in need.verbs if not _allows(granted.get(need.controller, ()), group, resource, verb))
         key = (need.controller, group, resource)
         if not verbs:

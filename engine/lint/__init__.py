@@ -35,15 +35,18 @@ def lintable(document: Any) -> bool:
     return isinstance(document, Mapping) and _kind(document) in {*FRONTENDS, EXCEPTION}
 
 
-def lint(document: Mapping[str, Any]) -> list[Finding]:
-    """All findings for one document, in the order of their checks; `needs_of` tells the rights, which need a cluster to judge."""
+def lint(document: Mapping[str, Any], *, cluster_scoped: frozenset[str] = frozenset()) -> list[Finding]:
+    """All findings for one document, in the order of their checks; `needs_of` tells the rights, which need a cluster to judge.
+
+    `cluster_scoped` are the kinds that the shell knows to lie in no namespace.
+    """
     findings: list[Finding] = []
     for path, rule in rules_of(document):
         findings += expression_findings({key: rule[key] for key in rule if key not in ("match", "exclude", "name")}, path)
     policy, faults = _compiled(document, spoken=bool(findings))
     findings += faults
     for path, rule in rules_of(document):
-        findings += reach_findings(rule, path)
+        findings += reach_findings(rule, path, cluster_scoped=cluster_scoped)
     findings += deprecated_findings(document)
     if policy is not None:
         findings += [Finding("warning", "", text) for text in policy.warnings if not any(word in text for word in _TOLD_HERE)]

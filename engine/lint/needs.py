@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -9,7 +10,7 @@ from engine.clauses.kinds import parse_kind
 from engine.lint.walk import as_list, as_map, blocks_of, maps_of, rules_of
 from engine.policy import KindSelector
 
-Controller = Literal["background-controller", "cleanup-controller", "reports-controller"]
+Controller = Literal["admission-controller", "background-controller", "cleanup-controller", "reports-controller"]
 WRITE = ("create", "delete", "get", "list", "patch", "update", "watch")
 CHANGE = ("get", "list", "patch", "update", "watch")
 READ = ("get", "list", "watch")
@@ -17,12 +18,16 @@ DELETE = ("delete", "get", "list", "watch")
 
 
 class Need(NamedTuple):
-    """One right: `kind` may hold wildcards in its parts; `path` is what in the policy needs it."""
+    """One right: `kind` may hold wildcards in its parts; `path` is what in the policy needs it.
+
+    `resource` is the plural where the policy names that instead of the kind (the path of an API call).
+    """
 
     controller: Controller
     kind: KindSelector
     verbs: tuple[str, ...]
     path: str
+    resource: str = ""
 
 
 def needs_of(document: Mapping[str, Any]) -> Iterator[Need]:
@@ -33,6 +38,7 @@ def needs_of(document: Mapping[str, Any]) -> Iterator[Need]:
         return
     if kind in ("CleanupPolicy", "ClusterCleanupPolicy"):
         yield from (Need("cleanup-controller", selector, DELETE, path) for path, selector in _matched(spec, "spec"))
+        yield from _called(spec, "spec", ("cleanup-controller",))
         return
     if kind not in ("ClusterPolicy", "Policy"):
         return
@@ -42,6 +48,39 @@ def needs_of(document: Mapping[str, Any]) -> Iterator[Need]:
         yield from _generated(rule.get("generate"), f"{path}.generate")
         for index, target in maps_of(as_map(rule.get("mutate")).get("targets")):
             yield from _addressed(target, f"{path}.mutate.targets[{index}]", CHANGE)
+        yield from _called(rule, path, _askers(rule, background=spec.get("background") is not False))
+
+
+def _askers(rule: Mapping[str, Any], *, background: bool) -> tuple[Controller, ...]:
+    """Who evaluates the rule, and so loads its context."""
+    if rule.get("generate") or as_map(rule.get("mutate")).get("targets"):
+        return ("background-controller",)
+    if rule.get("validate") and background:
+        return ("admission-controller", "reports-controller")
+    return ("admission-controller",)
+
+
+def _called(value: Any, path: str, controllers: tuple[Controller, ...]) -> Iterator[Need]:
+    """What context entries ask of the API server, wherever they stand."""
+    if isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _called(member, f"{path}[{index}]", controllers)
+    if not isinstance(value, Mapping):
+        return
+    for key, member in value.items():
+        if key == "apiCall" and isinstance(as_map(member).get("urlPath"), str):
+            found = _PATH.match(_VARIABLE.sub("x", member["urlPath"]))
+            if found:
+                kind = KindSelector(found["group"] or "", "*", "", "", found["resource"])
+                verbs = ("create",) if member.get("method") == "POST" else ("get", "list")
+                for controller in controllers:
+                    yield Need(controller, kind, verbs, f"{path}.apiCall.urlPath", found["resource"])
+        else:
+            yield from _called(member, f"{path}.{key}", controllers)
+
+
+_VARIABLE = re.compile(r"\{\{.*?\}\}")
+_PATH = re.compile(r"/(?:api/v1|apis/(?P<group>[\w.-]+)/[\w]+)/(?:namespaces/[^/?]+/)?(?P<resource>[a-z]+)")
 
 
 def _matched(rule: Mapping[str, Any], path: str) -> Iterator[tuple[str, KindSelector]]:

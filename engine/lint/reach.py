@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.clauses.block import NAMESPACE
 from engine.clauses.conditions import compile_conditions
 from engine.clauses.kinds import parse_kind
 from engine.clauses.match import CompiledMatch, compile_match
@@ -25,15 +26,18 @@ _CHOICES = frozenset({"Equals", "Equal", "AnyIn", "In", "AllIn"})
 _OPERATION = "{{request.operation}}"
 
 
-def reach_findings(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
-    """The findings for the rule that stands at `path`; none where its match does not compile."""
+def reach_findings(rule: Mapping[str, Any], path: str, *, cluster_scoped: frozenset[str]) -> Iterator[Finding]:
+    """The findings for the rule that stands at `path`; none where its match does not compile.
+
+    `cluster_scoped` are kinds whose objects lie in no namespace.
+    """
     if not isinstance(rule.get("match"), Mapping):
         return
     try:
         match = compile_match(rule["match"], rule.get("exclude"), path=path)
     except InvalidPolicy:
         return
-    yield from _kinds(rule, path)
+    yield from _kinds(rule, path, cluster_scoped - {NAMESPACE})
     validate = rule.get("validate")
     if not match.reach:
         yield Finding("unreachable", f"{path}.match", "match and exclude leave no kind and operation")
@@ -43,12 +47,17 @@ def reach_findings(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
     yield from _contradictions(rule, path, match)
 
 
-def _kinds(rule: Mapping[str, Any], path: str) -> Iterator[Finding]:
+def _kinds(rule: Mapping[str, Any], path: str, cluster_scoped: frozenset[str]) -> Iterator[Finding]:
     for where, block in _blocks(rule["match"], f"{path}.match"):
         for index, text in enumerate((block.get("resources") or {}).get("kinds") or []):
             selector = parse_kind(text)
             if not selector.kind:
                 yield Finding("unreachable", f"{where}.resources.kinds[{index}]", f"`{text}` selects no kind")
+            elif selector.kind in cluster_scoped:
+                for key in ("namespaces", "namespaceSelector"):
+                    if block["resources"].get(key):
+                        text = f"`{selector.kind}` objects lie in no namespace, so that the block never matches them"
+                        yield Finding("unreachable", f"{where}.resources.{key}", text)
 
 
 def _blocks(clause: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

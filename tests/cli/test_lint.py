@@ -83,6 +83,7 @@ def test_a_foreach_over_a_faulty_list_is_an_error_although_the_engine_just_sees_
             "match.any[0]",
         ),
         ("match: {any: [{resources: {kinds: [a/b/c/d/e]}}]}", "match.any[0].resources.kinds[0]"),
+        ("match: {any: [{resources: {kinds: [Node], namespaces: [a]}}]}", "match.any[0].resources.namespaces"),
         (MATCH + "preconditions: {all: [{key: a, operator: Equals, value: b}]}", "preconditions.all[0]"),
         (MATCH + "preconditions: {any: [{key: a, operator: Equals, value: b}]}", "preconditions.any"),
         (
@@ -175,6 +176,17 @@ def test_rights_that_other_roles_give_are_not_missing(tmp_path: Path) -> None:
     role = tmp_path / "role.yaml"
     role.write_text(linted(tmp_path, GENERATE, "--rbac").out)
     assert codes(tmp_path, GENERATE, "--role", str(role)) == []
+
+
+def test_calls_of_the_api_server_need_rights_of_whoever_evaluates(tmp_path: Path) -> None:
+    call = "[{name: s, apiCall: {urlPath: '/api/v1/namespaces/{{ request.namespace }}/secrets'}}]"
+    text = policy(MATCH + f"context: {call}\nvalidate: {{deny: {{}}}}")
+    found = json.loads(linted(tmp_path, text, "-o", "json").out)
+    assert [finding["message"] for finding in found] == [
+        "the admission-controller may not get, list `secrets`",
+        "the reports-controller may not get, list `secrets`",
+    ]
+    assert codes(tmp_path, text.replace("secrets", "pods")) == []
 
 
 def test_the_shipped_rights_are_those_of_the_manifests() -> None:
