@@ -20,7 +20,7 @@ from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
 from cli.remote import checked_out
 from cli.resources import Resources, load_resources
-from cli.values import NO_VALUES, Values, load_user, load_values, values_of_flags
+from cli.values import NO_CONTEXT, NO_VALUES, Values, load_context, load_user, load_values, values_of_flags
 from engine import Effect, Object, Policy, PolicyException, yaml_text
 
 VIOLATIONS = "exit as there are policy violations"
@@ -78,12 +78,20 @@ def _given(options: Options) -> Given:
     )
     exceptions, faults = _exceptions(options, policies, resources)
     objects = [item.object for item in resources.items]
-    cluster = FakeCluster([*objects, *(item.object for item in (*targets.items, *parameters.items))], kinds=kinds)
     values = _values(options)
+    context = load_context(options.context_file) if options.context_file else NO_CONTEXT
+    stored = [*objects, *(item.object for item in (*targets.items, *parameters.items)), *context.resources]
+    cluster = FakeCluster(stored, kinds=kinds)
     world = World(
         policies=[item.policy for item in policies.items],
         exceptions=exceptions,
-        facts=OfflineFacts(stored=cluster, cluster=cluster, namespaces=values.namespaces, entries=entries_of(objects, cluster)),
+        facts=OfflineFacts(
+            stored=cluster,
+            cluster=cluster,
+            namespaces=values.namespaces,
+            entries=entries_of(objects, cluster),
+            images=context.images or None,
+        ),
         values=values,
         targets=[item.object for item in targets.items],
         kinds=kinds,

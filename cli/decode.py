@@ -50,6 +50,25 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
     return dict(_typed(value, path, dict, "a map"))
 
 
+def kubernetes_object(value: Any, path: str) -> dict[str, Any]:
+    """A map with apiVersion and kind; metadata, labels and annotations are maps where they are there."""
+    found = mapping(value, path)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(found.get(field), str) or not found[field]:
+            raise Misfit(_below(path, field), "Required value")
+    metadata = found.get("metadata")
+    if metadata is not None:
+        mapping(metadata, _below(path, "metadata"))
+        for field in ("labels", "annotations"):
+            if metadata.get(field) is not None:
+                mapping(metadata[field], _below(path, f"metadata.{field}"))
+    return found
+
+
+def _below(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
+
+
 def one_of(*values: str) -> Shape:
     def check(value: Any, path: str) -> str:
         found = text(value, path)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from cli.decode import Misfit, kubernetes_object
 from cli.errors import InputError
 from cli.yaml_load import STDIN, Document, load_file
 
@@ -77,11 +78,8 @@ def unpacked(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def require_object(document: Document) -> dict[str, Any]:
-    """The document as a Kubernetes object: a map with apiVersion and kind. Raises `InputError`."""
-    value = document.value
-    if not isinstance(value, dict):
-        raise InputError(document.file, "a map is expected", line=document.line)
-    for field in ("apiVersion", "kind"):
-        if not isinstance(value.get(field), str) or not value[field]:
-            raise InputError(document.file, "Required value", line=document.line, path=field)
-    return value
+    """The document as a Kubernetes object: a map with apiVersion and kind, its metadata in order. Raises `InputError`."""
+    try:
+        return kubernetes_object(document.value, "")
+    except Misfit as misfit:
+        raise InputError(document.file, misfit.reason, line=document.line, path=misfit.path) from None

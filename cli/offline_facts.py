@@ -117,7 +117,10 @@ class OfflineFacts:
     def _global_reference(self, lookup: Lookup) -> Any:
         entries = self._entries or {}
         if lookup.key in entries:
-            return entries[lookup.key]
+            found = entries[lookup.key]
+            if isinstance(found, LookupFailed):
+                raise found
+            return found
         raise LookupFailed(lookup, f"global context entry {lookup.key} not found")
 
     def _image_data(self, lookup: Lookup) -> Any:
@@ -169,31 +172,54 @@ def _body(mock: Mock, lookup: Lookup) -> Any:
 
 
 def entry_values(name: str, data: Any, projections: Sequence[Mapping[str, str]], *, field_path: str = "") -> dict[str, Any]:
-    """What a global context entry gives by its name, and each projection by `name.projection`."""
-    from engine import compile_expression
+    """What a global context entry gives by its name, and each projection by `name.projection`.
 
-    root = compile_expression(field_path)(data) if field_path else data
+    A value that cannot be made is a `LookupFailed`, for the rule that asks for it.
+    """
+    root = _projected(field_path, data) if field_path else data
     values = {name: root}
     for projection in projections:
-        values[f"{name}.{projection['name']}"] = compile_expression(projection["path"])(root)
+        found = root if isinstance(root, LookupFailed) else _projected(projection["path"], root)
+        values[f"{name}.{projection['name']}"] = found
     return values
 
 
+def _projected(path: str, value: Any) -> Any:
+    from engine import LanguageError, compile_expression
+
+    try:
+        return compile_expression(path)(value)
+    except LanguageError as error:
+        return LookupFailed(None, f"failed to apply {path}: {error}")
+
+
 def entries_of(objects: Sequence[Object], cluster: FakeCluster) -> dict[str, Any]:
-    """The GlobalContextEntry objects among `objects`, answered from the given objects; one that cannot be is left out."""
+    """The GlobalContextEntry objects among `objects`, answered from the given objects."""
     entries: dict[str, Any] = {}
     for object_ in objects:
-        if object_.get("kind") != "GlobalContextEntry":
-            continue
-        spec = object_.get("spec") or {}
-        listed, call = spec.get("kubernetesResource"), spec.get("apiCall") or {}
-        try:
-            if listed:
-                data: Any = cluster.all(listed.get("group") or "", str(listed.get("resource")), listed.get("namespace") or "")
-            else:
-                data = cluster.answer(str(call.get("urlPath") or ""))
-        except LookupFailed:
-            continue  # a rule that refers to the entry says that it is not there
-        name = str((object_.get("metadata") or {}).get("name") or "")
-        entries |= entry_values(name, data, spec.get("projections") or [], field_path=str(call.get("jmesPath") or ""))
+        spec = object_.get("spec")
+        if object_.get("kind") == "GlobalContextEntry" and isinstance(spec, dict):
+            try:
+                projections, path = _projections(spec)
+                entries |= entry_values(name_of(object_), _entry_data(spec, cluster), projections, field_path=path)
+            except LookupFailed as failed:
+                entries[name_of(object_)] = failed
     return entries
+
+
+def _entry_data(spec: Mapping[str, Any], cluster: FakeCluster) -> Any:
+    listed, call = spec.get("kubernetesResource"), spec.get("apiCall")
+    if isinstance(listed, dict):
+        group, plural, namespace = (str(listed.get(field) or "") for field in ("group", "resource", "namespace"))
+        return cluster.all(group, plural, namespace)
+    if isinstance(call, dict) and call.get("urlPath"):
+        return cluster.answer(str(call["urlPath"]))
+    raise LookupFailed(None, "a global context entry from a service is not known without a cluster")
+
+
+def _projections(spec: Mapping[str, Any]) -> tuple[list[Mapping[str, str]], str]:
+    call = spec.get("apiCall")
+    written = spec.get("projections") or []
+    if not isinstance(written, list) or not all(isinstance(p, dict) and {"name", "path"} <= p.keys() for p in written):
+        raise LookupFailed(None, "projections want a name and a path")
+    return written, str(call.get("jmesPath") or "") if isinstance(call, dict) else ""

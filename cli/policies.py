@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cli.documents import Loaded, load_paths, require_object
 from cli.errors import InputError
 from cli.positions import place_of
+from cli.resources import name_of
 from cli.yaml_load import Document
 from engine import BINDINGS, FRONTENDS, InvalidPolicy, Policy, PolicyException, bind, compile_exception, compile_policy, kind_of
 
@@ -75,7 +76,7 @@ def from_documents(loaded: Loaded) -> Policies:
             try:
                 policy = compile_policy(value)
             except InvalidPolicy as fault:
-                invalid.append(InvalidDocument(str((value.get("metadata") or {}).get("name") or ""), located(document, fault)))
+                invalid.append(InvalidDocument(name_of(value), located(document, fault)))
                 continue
             identity = policy.identity
             items.setdefault((identity.kind, identity.namespace, identity.name), LoadedPolicy(policy, document))

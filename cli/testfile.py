@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.decode import anything, boolean, decode, integer, list_of, mapping, one_of, record, text
+from cli.decode import anything, boolean, decode, integer, kubernetes_object, list_of, mapping, one_of, record, text
 from cli.errors import InputError, UsageError
 from cli.values import INLINE_VALUES, texts
 from cli.yaml_load import load_file
@@ -52,7 +52,7 @@ _entry = record(
     ("name",),
     name=text,
     data=mapping,
-    resources=list_of(mapping),
+    resources=list_of(kubernetes_object),
     resourceFiles=texts,
     fieldPath=text,
     projections=list_of(record(("name", "path"), name=text, path=text)),

@@ -19,15 +19,17 @@ from cli.policies import Policies, load_exceptions, load_policies
 from cli.resources import Resources, load_resources, namespace_of
 from cli.testfile import TestFile
 from cli.values import (
+    NO_CONTEXT,
     NO_VALUES,
     ClusterResources,
     Values,
     load_cluster_resources,
+    load_context,
     load_user,
     load_values,
     values_from,
 )
-from engine import Object
+from engine import LookupFailed, Object
 
 Say = Callable[[str], None]
 CLEANUP_KINDS = frozenset({"CleanupPolicy", "ClusterCleanupPolicy"})
@@ -62,16 +64,22 @@ def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[L
     objects = [item.object for item in resources.items]
     rows = [row for row in map(wanted, content.get("results") or ()) if row is not None]
     load = _remembered(partial(_expected, test, kinds))
+    context = load_context(test.path(content["context"])) if content.get("context") else NO_CONTEXT
     known = [*objects, *(item.object for item in (*targets.items, *parameters.items))]
     known += [object_ for one in cluster_resources for object_ in one.resources]
     cluster = FakeCluster(known, kinds=kinds) if cluster_resources else None
     if cluster is not None:
         values = _namespaces_of(cluster, objects, values)
-    stored = FakeCluster([*known, *_sources(rows, load)], kinds=kinds)
+    stored = FakeCluster([*known, *context.resources, *_sources(rows, load)], kinds=kinds)
     world = World(
         policies=[item.policy for item in policies.items if item.policy.identity.kind not in CLEANUP_KINDS],
         facts=OfflineFacts(
-            stored=stored, cluster=cluster, namespaces=values.namespaces, mocks=_mocks(test), entries=_entries(test)
+            stored=stored,
+            cluster=cluster,
+            namespaces=values.namespaces,
+            mocks=_mocks(test),
+            entries=_entries(test),
+            images=context.images or None,
         ),
         targets=[item.object for item in targets.items],
         kinds=kinds,
@@ -220,7 +228,10 @@ def _entries(test: TestFile) -> dict[str, Any] | None:
         data = _entry_data(test, entry, sources[0])
         projections = entry.get("projections") or ()
         values = entry_values(entry["name"], data, projections, field_path=entry.get("fieldPath") or "")
-        if projections:
+        failed = [value for value in values.values() if isinstance(value, LookupFailed)]
+        if failed:
+            entries[entry["name"]] = failed[0]
+        elif projections:
             entries[entry["name"]] = {p["name"]: values[f"{entry['name']}.{p['name']}"] for p in projections}
         else:
             entries |= values

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.decode import anything, decode, list_of, map_of, mapping, record, text
+from cli.decode import anything, decode, kubernetes_object, list_of, map_of, mapping, record, text
 from cli.errors import InputError, UsageError
 from cli.yaml_load import Document, load_file
 from engine import GroupVersionKind, Object, User
@@ -34,7 +34,7 @@ _VALUES = {
         )
     ),
     "namespaceSelector": list_of(record(("name",), name=text, labels=map_of(text))),
-    "namespaces": list_of(mapping),
+    "namespaces": list_of(kubernetes_object),
     "subresources": list_of(
         record(
             ("subresource", "parentResource"),
@@ -59,14 +59,14 @@ _context_document = record(
     apiVersion=text,
     kind=text,
     metadata=_metadata,
-    spec=record(resources=list_of(mapping), images=list_of(mapping)),
+    spec=record(resources=list_of(kubernetes_object), images=list_of(mapping)),
 )
 _cluster_document = record(
     ("apiVersion", "kind"),
     apiVersion=text,
     kind=text,
     metadata=_metadata,
-    spec=record(crds=texts, resources=list_of(mapping)),
+    spec=record(crds=texts, resources=list_of(kubernetes_object)),
 )
 
 
@@ -159,6 +159,9 @@ class Context:
 
     resources: tuple[Object, ...] = ()
     images: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+NO_CONTEXT = Context()
 
 
 def load_context(path: str) -> Context:

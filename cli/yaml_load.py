@@ -74,6 +74,8 @@ def read_text(path: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(path, f"byte {error.start} is no UTF-8", line=line) from None
+    except ValueError as error:
+        raise InputError(path, str(error)) from None
 
 
 def load_file(path: str, *, unique: bool = False) -> tuple[list[Document], list[InputError]]:

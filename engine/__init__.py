@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
     from engine.facts import NO_FACTS, Facts, Lookup
+    from engine.lang.errors import LanguageError
     from engine.lang.go_json import dumps as json_text
     from engine.lang.go_yaml_value import dump_value as yaml_text
     from engine.lang.jmes import compile_expression
@@ -46,6 +47,7 @@ _HOMES = {
     "GroupVersionKind": ("engine.request", "GroupVersionKind"),
     "GroupVersionResource": ("engine.request", "GroupVersionResource"),
     "InvalidPolicy": ("engine.errors", "InvalidPolicy"),
+    "LanguageError": ("engine.lang.errors", "LanguageError"),
     "InvalidYAML": ("engine.lang.yaml_value", "InvalidYAML"),
     "KindSelector": ("engine.policy", "KindSelector"),
     "Lookup": ("engine.facts", "Lookup"),
@@ -114,6 +116,7 @@ __all__ = [
     "InvalidPolicy",
     "InvalidYAML",
     "KindSelector",
+    "LanguageError",
     "Lookup",
     "LookupFailed",
     "Object",

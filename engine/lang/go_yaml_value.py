@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.lang import go_json
-from engine.lang.go_yaml import LINE_ENDS, STEP, is_simple_key, natural_order, scalar_text
+from engine.lang.go_yaml import STEP, is_simple_key, natural_order, scalar_text
+from engine.lang.go_yaml_scalar import LINE_ENDS
 
 
 def dump_value(value: Any) -> str:
