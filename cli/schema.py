@@ -17,7 +17,7 @@ from cli.errors import UsageError
 @click.option("-o", "--output", "folder", metavar="FOLDER", default="", help="Write one file per kind into this folder.")
 @click.option("-l", "--list", "listed", is_flag=True, help="List the kinds.")
 def command(kinds: tuple[str, ...], folder: str, listed: bool) -> None:
-    """Print or write JSON schemas of policies, exceptions and reports.
+    """Print or write JSON schemas of policies, exceptions, reports, and of the files of tests.
 
     \b
     pyvern schema ClusterPolicy > clusterpolicy.json

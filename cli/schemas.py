@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from cli.file_schemas import API_VERSION, FILE_KINDS, file_schema
 from crds.source.definition import Kind, Version
 from crds.source.files import kinds as definitions
 
@@ -36,14 +37,17 @@ def _by_name() -> dict[str, list[tuple[Kind, Version]]]:
     return dict(sorted(found.items()))
 
 
-KINDS: Mapping[str, list[tuple[Kind, Version]]] = _by_name()
-"""Kind -> its definitions and versions; a kind may exist in several groups."""
+_DEFINED: Mapping[str, list[tuple[Kind, Version]]] = _by_name()
+KINDS = (*_DEFINED, *FILE_KINDS)
+"""Kinds with a schema: custom resources, which may exist in several groups and versions, and files of the command line."""
 
 
 def schema_of(kind: str) -> Schema:
     """The schema of a kind, all versions together: apiVersion chooses."""
-    versions = {f"{definition.group}/{version.name}": _version(definition, version) for definition, version in KINDS[kind]}
     head: Schema = {"$schema": DRAFT, "title": kind}
+    if kind in FILE_KINDS:
+        return head | file_schema(kind)
+    versions = {f"{definition.group}/{version.name}": _version(definition, version) for definition, version in _DEFINED[kind]}
     if len(versions) == 1:
         return head | next(iter(versions.values()))
     return head | {
@@ -62,16 +66,23 @@ def combined(kinds: Iterable[str]) -> Schema:
     """One schema for documents of several kinds: apiVersion and kind choose."""
     definitions_: Schema = {}
     choices = []
-    for kind in kinds:
-        for definition, version in KINDS[kind]:
-            api_version = f"{definition.group}/{version.name}"
-            name = f"{api_version}/{kind}"
-            definitions_[name] = _version(definition, version)
-            asked = {"apiVersion": {"const": api_version}, "kind": {"const": kind}}
-            choices.append(
-                {"if": {"properties": asked, "required": list(asked)}, "then": {"$ref": f"#/definitions/{_pointer(name)}"}}
-            )
+    for api_version, kind, schema in _documents(kinds):
+        name = f"{api_version}/{kind}"
+        definitions_[name] = schema
+        asked = {"apiVersion": {"const": api_version}, "kind": {"const": kind}}
+        choices.append(
+            {"if": {"properties": asked, "required": list(asked)}, "then": {"$ref": f"#/definitions/{_pointer(name)}"}}
+        )
     return {"$schema": DRAFT, "title": "Policies", "type": "object", "allOf": choices, "definitions": definitions_}
+
+
+def _documents(kinds: Iterable[str]) -> Iterator[tuple[str, str, Schema]]:
+    """(apiVersion, kind, schema) of every version."""
+    for kind in kinds:
+        if kind in FILE_KINDS:
+            yield API_VERSION, kind, file_schema(kind)
+        for definition, version in _DEFINED.get(kind, []):
+            yield f"{definition.group}/{version.name}", kind, _version(definition, version)
 
 
 def _pointer(name: str) -> str:

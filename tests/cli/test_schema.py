@@ -12,6 +12,7 @@ import yaml
 
 from cli.schemas import DRAFT, KINDS, combined, converted, schema_of
 from tests.cli.program import pyvern
+from tests.conformance.oracle import conformance_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 POD_SECURITY = sorted((ROOT / "deploy/policies/pod-security/base").rglob("*.yaml"))
@@ -128,3 +129,26 @@ def test_one_kind_on_standard_output() -> None:
     assert json.loads(pyvern("schema", "clusterpolicy").out) == schema_of("ClusterPolicy")
     assert pyvern("schema", "--list").out.split() == list(KINDS)
     assert pyvern("schema", "Nothing") == (1, "", "Error: `Nothing` is no kind with a schema, --list prints them\n")
+
+
+def test_the_tests_of_the_conformance_data_fit_their_schema() -> None:
+    """Names whose case the reader does not mind, and old forms, are left out: editors may well complain about them."""
+    schema = schema_of("Test")
+    fitting, other = 0, []
+    for file in sorted(conformance_dir().glob("data/**/kyverno-test.yaml")):
+        for document in yaml.load_all(file.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            found = list(problems(document, schema, schema)) if isinstance(document, dict) and document.get("metadata") else []
+            fitting += not found
+            other += [f"{file}: {problem}" for problem in found]
+    assert fitting > 300
+    assert len(other) <= 8, other
+
+
+def test_what_create_writes_fits(tmp_path: Path) -> None:
+    for kind, arguments in {
+        "Test": ("test", "-p", "p.yaml", "-r", "r.yaml", "--pass", "p,r,n,ns,Pod"),
+        "Values": ("values", "-g", "a=b", "-n", "x,y=z", "--rule", "p,r,a=b", "--resource", "p,n,a=b"),
+        "UserInfo": ("user-info", "-u", "ann", "-g", "dev", "-r", "a:b"),
+    }.items():
+        schema = schema_of(kind)
+        assert list(problems(yaml.safe_load(pyvern("create", *arguments).out), schema, schema)) == []
