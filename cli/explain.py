@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cli.errors import UsageError
+from cli.errors import InputError, UsageError
 from cli.flags import path_list
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
+    from cli.evaluation import World
     from cli.policies import LoadedPolicy
     from cli.resources import Resource
     from cli.yaml_load import Document
@@ -59,37 +60,18 @@ def command(
     pyvern explain policy.yaml -r pod.yaml
     pyvern explain policy.yaml -r pod.yaml --rule check-team -o json
     """
-    from cli.evaluation import World
-    from cli.fake_cluster import FakeCluster
-    from cli.offline_facts import OfflineFacts, entries_of
-    from cli.policies import load_exceptions, load_policies
-    from cli.resources import load_resources
-    from cli.values import NO_VALUES, Values, load_user, load_values, values_of_flags
-
     if not policies or not resources:
         raise UsageError("a policy and a resource are required: pyvern explain POLICY... -r RESOURCE")
     if values_file and settings:
         raise UsageError("pass the values either using set flag or values_file flag")
-    loaded, objects = load_policies(policies), load_resources(resources)
-    excepting, faults = load_exceptions(exceptions)
-    faults = [*loaded.errors, *(item.error for item in loaded.invalid), *objects.errors, *faults]
+    given = _Given(policies, resources, exceptions, values_file, settings, user_info, operation or "")
+    loaded, objects, world, faults = _loaded(given)
     for fault in faults:
         click.echo(f"Error: {fault}", err=True)
-    known = [item.object for item in objects.items]
-    cluster = FakeCluster(known)
-    given = load_values(values_file) if values_file else Values(flags=values_of_flags(settings)) if settings else NO_VALUES
-    world = World(
-        policies=[item.policy for item in loaded.items],
-        exceptions=excepting,
-        facts=OfflineFacts(stored=cluster, cluster=cluster, namespaces=given.namespaces, entries=entries_of(known, cluster)),
-        values=given,
-        user=load_user(user_info) if user_info else None,
-        operation=operation or "",
-    )
     answers = [
         (item, resource, explanation)
-        for resource in objects.items
-        for item in loaded.items
+        for resource in objects
+        for item in loaded
         for explanation in _explained(item, resource, world)
         if _wanted(explanation, rules, everything=everything)
     ]
@@ -104,7 +86,49 @@ def command(
         sys.exit(1)
 
 
-def _explained(item: LoadedPolicy, resource: Resource, world: Any) -> tuple[Explanation, ...]:
+class _Given(NamedTuple):
+    """The arguments that say what is asked."""
+
+    policies: tuple[str, ...]
+    resources: tuple[str, ...]
+    exceptions: tuple[str, ...]
+    values_file: str
+    settings: tuple[str, ...]
+    user_info: str
+    operation: str
+
+
+def _loaded(given: _Given) -> tuple[list[LoadedPolicy], list[Resource], World, list[InputError]]:
+    """Policies, resources, what is known beside them, and what could not be read."""
+    from cli.evaluation import World
+    from cli.fake_cluster import FakeCluster
+    from cli.offline_facts import OfflineFacts, entries_of
+    from cli.policies import load_exceptions, load_policies
+    from cli.resources import load_resources
+    from cli.values import NO_VALUES, Values, load_user, load_values, values_of_flags
+
+    policies, resources = load_policies(given.policies), load_resources(given.resources)
+    exceptions, faults = load_exceptions(given.exceptions)
+    values = NO_VALUES
+    if given.values_file:
+        values = load_values(given.values_file)
+    elif given.settings:
+        values = Values(flags=values_of_flags(given.settings))
+    known = [item.object for item in resources.items]
+    cluster = FakeCluster(known)
+    world = World(
+        policies=[item.policy for item in policies.items],
+        exceptions=exceptions,
+        facts=OfflineFacts(stored=cluster, cluster=cluster, namespaces=values.namespaces, entries=entries_of(known, cluster)),
+        values=values,
+        user=load_user(given.user_info) if given.user_info else None,
+        operation=given.operation,
+    )
+    faults = [*policies.errors, *(item.error for item in policies.invalid), *resources.errors, *faults]
+    return policies.items, resources.items, world, faults
+
+
+def _explained(item: LoadedPolicy, resource: Resource, world: World) -> tuple[Explanation, ...]:
     from cli.evaluation import Evaluator
     from engine import Effect, PolicySet, respond
     from engine.explain import explain
@@ -117,8 +141,7 @@ def _explained(item: LoadedPolicy, resource: Resource, world: Any) -> tuple[Expl
         respond(among, request, facts, effects=frozenset(Effect))  # raises for data that is still unknown
         return explain(policy, request, facts, exceptions=world.exceptions)
 
-    answers: tuple[Explanation, ...] = world.facts.settle(ask)
-    return answers
+    return world.facts.settle(ask)
 
 
 def _wanted(explanation: Explanation, rules: tuple[str, ...], *, everything: bool) -> bool:

@@ -10,18 +10,19 @@ import yaml
 
 from engine import FRONTENDS, InvalidPolicy, compile_policy, kind_of
 from engine.lint import lint, lintable
-from tests.docs.guide import DOCS, PAGES, Example, examples
+from tests.docs.guide import DOCS, PAGES, examples, sections
 
 TEXTS = {name: (DOCS / name).read_text() for name in PAGES}
 _YAML = re.compile(r"^```yaml(?: title=\"(?!mistakes)[^\"]+\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    "example",
-    [pytest.param(example, id=f"{name}-{example.command}") for name, text in TEXTS.items() for example in examples(text)],
+    "section",
+    [pytest.param(part, id=f"{name}-{heading}") for name, text in TEXTS.items() for heading, part in sections(text) if heading],
 )
-def test_a_command_prints_what_the_page_says(example: Example) -> None:
-    assert example.printed == example.told, f"in `{example.section}`: renew with `python -m tests.docs.guide`"
+def test_commands_print_what_the_page_says(section: str) -> None:
+    for example in examples(section):
+        assert example.printed == example.told, f"`{example.command}`: renew with `make docs`"
 
 
 def documents() -> list[Any]:
