@@ -22,6 +22,8 @@ STEP = 2
 NEWLINE = "\n"
 LONGEST_SIMPLE_KEY = 128
 """Bytes; a longer key is written as `? key` with its value on a line of its own."""
+SHORT = 600
+"""Characters of a text that is remembered: the messages of the Pod Security policies are half as long."""
 
 _UNUSUAL = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 """Line breaks, and what go-yaml takes for unprintable: tabs, controls, everything outside the basic plane."""
@@ -79,13 +81,16 @@ def is_simple_key(key: str) -> bool:
     return len(key.encode("utf-8", "surrogatepass")) <= LONGEST_SIMPLE_KEY and not _BREAKS.search(key)
 
 
-@lru_cache(maxsize=2048)
 def scalar_text(text: str, column: int, indent: int, *, folds: bool = True) -> str:
     """`text` from `column` on, its further lines at `indent`.
 
-    Remembered, because denials repeat the same few messages: folding them anew took half of a denial's time
-    (perf/engine_pod_security.py).
+    Short texts are remembered, because denials repeat the same few messages: a twentieth of a denial's time
+    (perf.engine_pod_security; docs/decisions/0007).
     """
+    return (_remembered if len(text) <= SHORT else _scalar)(text, column, indent, folds)
+
+
+def _scalar(text: str, column: int, indent: int, folds: bool) -> str:
     if not (text.isprintable() and text.isascii()) and _UNUSUAL.search(text):
         return _unusual(text, column, indent, folds=folds)
     if ": " not in text:
@@ -95,6 +100,10 @@ def scalar_text(text: str, column: int, indent: int, *, folds: bool = True) -> s
             return _folded(text, column, indent) if folds and column + len(text) > WIDTH else text
     body = text.replace("'", "''") if "'" in text else text
     return f"'{_folded(body, column + 1, indent)}'" if folds and column + len(body) > WIDTH else f"'{body}'"
+
+
+# INVARIANT (memory): a message may repeat what users wrote, a megabyte of it; only short ones are kept, under 1 MB in all.
+_remembered = lru_cache(maxsize=512)(_scalar)
 
 
 def _folded(body: str, column: int, indent: int) -> str:
