@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from cli import render, report
@@ -25,6 +26,8 @@ from engine import Effect, Object, Policy, PolicyException, yaml_text
 
 VIOLATIONS = "exit as there are policy violations"
 ERRORS = "exit as there are policy errors"
+LONG_RUN = 1000
+"""Objects from which on a person wants to see that something happens."""
 NO_PASS = "exit as no objects satisfied policy"
 
 
@@ -50,7 +53,8 @@ def applied(options: Options) -> int:
         if given.policies.invalid:
             _say(render.invalid_policies(given.policies.invalid))
     evaluator = Evaluator(given.world)
-    answers = [answer for object_ in objects for answer in evaluator(object_)]
+    with progress(objects) as each:
+        answers = [answer for object_ in each for answer in evaluator(object_)]
     if not machine and (options.output or not options.policy_report):
         _changed(answers, Sink(options.output, bare=options.stdin))
     for source in dict.fromkeys(given.world.facts.assuming().assumed):
@@ -143,6 +147,18 @@ def _complain(given: Given, *, named: bool) -> None:
         _warn(f"Warning: {warning}")
 
 
+@contextmanager
+def progress(objects: Sequence[Object]) -> Iterator[Iterable[Object]]:
+    """The objects, with a bar on standard error where that is a terminal and the run is long."""
+    if len(objects) < LONG_RUN or not sys.stderr.isatty():
+        yield objects
+        return
+    import click
+
+    with click.progressbar(objects, label="Applying policies", file=sys.stderr) as bar:
+        yield bar
+
+
 class Sink:
     """Where mutated and generated objects go: a file, a folder with a file for each, or standard output (`bare`: YAML alone)."""
 
@@ -156,7 +172,7 @@ class Sink:
         if self.path:
             self._write(text, name)
         else:
-            sys.stdout.write(text if self.bare else f"\n{heading}\n{yaml_text(document)}\n---\n\n")
+            sys.stdout.write(text if self.bare else f"\n{heading}\n{yaml_text(document)}\n---\n")
 
     def _write(self, text: str, name: str) -> None:
         path = self.path
@@ -185,9 +201,7 @@ def _name(object_: Object) -> str:
 
 
 def _tell(answers: Sequence[Answer], options: Options) -> None:
-    for text in (render.mutations(answers), render.generations(answers)):
-        if text:
-            _say(text)
+    sys.stdout.write(render.mutations(answers) + render.generations(answers))
     for answer in answers:
         sys.stdout.write(render.failures(answer, audit_warn=options.audit_warn))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cli.evaluation import Answer
     from cli.policies import InvalidDocument
     from cli.resources import Resource
-    from engine import Object, Policy, Result
+    from engine import Object, Policy, Result, Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {"fail": "error", "error": "error", "warn": "warning"}
@@ -136,14 +136,19 @@ class Row(NamedTuple):
 def rows_of(answers: Iterable[Answer], resources: Sequence[Resource], *, audit_warn: bool = False) -> list[Row]:
     """The results of `apply` with the places of their objects, the offending field where a pattern says which."""
     from cli.outcome import status_of
+    from engine.explain import failing_path
 
-    documents = {_key(resource.object): resource for resource in resources}
+    known = {_key(resource.object): resource for resource in resources}
+    paths: dict[Rule, Callable[[Object], tuple[str, ...]]] = {}
     rows = []
     for answer in answers:
-        resource = documents.get(_key(answer.object))
+        resource = known.get(_key(answer.object))
         for result in answer.results:
             status = status_of(answer.policy, result, audit_warn=audit_warn).value
-            place = _place(resource, answer, result) if resource is not None and status in LEVELS else Place("")
+            place = Place("")
+            if resource is not None and status in LEVELS:
+                path = paths.get(result.rule) or paths.setdefault(result.rule, failing_path(result.rule))
+                place = _place(resource, path(answer.object))
             rows.append(Row(answer.policy, result, answer.object, status, place))
     return rows
 
@@ -155,15 +160,12 @@ def _key(object_: Object) -> tuple[str, ...]:
     return tuple(str(field or "") for field in fields)
 
 
-def _place(resource: Resource, answer: Answer, result: Result) -> Place:
+def _place(resource: Resource, path: tuple[str, ...]) -> Place:
     from cli.positions import place_of
-    from engine.explain import failing_path
 
-    document = resource.document
-    path = failing_path(result.rule, answer.object)
     steps = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path).lstrip(".")
-    line, column = place_of(document, steps)
-    return Place(document.file, line, column or 1)
+    line, column = place_of(resource.document, steps)
+    return Place(resource.document.file, line, column or 1)
 
 
 def apply_sarif(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), errors: Iterable[InputError] = ()) -> str:

@@ -132,7 +132,7 @@ def test_a_broken_file_alone_shows_in_the_exit_status(files: Path) -> None:
     assert pyvern("apply", "policy.yaml", "-r", "good.yaml").status == 0
     ran = pyvern("apply", "policy.yaml", "-r", "good.yaml", "-r", "broken.yaml")
     assert (ran.status, "pass: 1" in ran.out) == (1, True)
-    assert "broken.yaml:1: a map is expected" in ran.err
+    assert "broken.yaml:1: must be a map, got `[1]`" in ran.err
 
 
 def test_an_invalid_policy_is_named_with_its_place_and_counts_as_an_error(files: Path) -> None:
