@@ -63,17 +63,25 @@ def _failure(bad: Mismatch, pattern: Any, subject: Any) -> Iterator[Step]:
         yield Step("/" + "/".join(steps), None if bad.skips else False, wanted=wanted, found=found, note=kind)
 
 
-def failing_path(rule: Rule, object_: Object) -> tuple[str, ...]:
-    """The keys and indices to the field for which `object_` fails a rule with a pattern without variables; else nothing."""
-    pattern = (rule.document.get("validate") or {}).get("pattern")
-    if pattern is None:
-        return ()
+def failing_path(rule: Rule) -> Callable[[Object], tuple[str, ...]]:
+    """For objects that fail the rule: the keys and indices to the field at fault; nothing unless a pattern without variables
+    decides."""
+    spec = (rule.document.get("validate") or {}).get("pattern")
+    if spec is None:
+        return lambda _: ()
     try:
-        template = compile_template(pattern)
+        template = compile_template(spec)
     except InvalidPolicy:
-        return ()
-    bad = compile_pattern(template.value)(object_) if template.constant else None
-    return () if bad is None else tuple(step for step in bad.path.split("/") if step)
+        return lambda _: ()
+    if not template.constant:
+        return lambda _: ()
+    pattern = compile_pattern(template.value)
+
+    def path(object_: Object) -> tuple[str, ...]:
+        bad = pattern(object_)
+        return () if bad is None else tuple(step for step in bad.path.split("/") if step)
+
+    return path
 
 
 def value_at(value: Any, steps: list[str]) -> Any:
