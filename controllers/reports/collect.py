@@ -124,10 +124,10 @@ class Collector:
             logger.debug("%s: %s never appeared", stored.path, stored.subject)
             await self._client.delete(stored.path)
             return True
-        if not stored.owned:
-            patch = {"metadata": {"ownerReferences": [subject.owner()]}}
-            await self._client.merge(stored.path, patch)
-        await asyncio.sleep(HOLD if age(stored.created) < HOLD else 0)
+        if age(stored.created) < HOLD:
+            if not stored.owned:
+                await self._client.merge(stored.path, {"metadata": {"ownerReferences": [subject.owner()]}})
+            await asyncio.sleep(HOLD)
         rules = self._rules()
         scanned = self._is_scanned(stored)
         rows = [one for one in stored.rows if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]))]
