@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from engine.clauses.constraints import ConstrainedMatch, Constraints
 from engine.clauses.params import Load, compile_params
-from engine.compiler.fields import cel_conditions, check_document, failure_policy, selector, texts
+from engine.compiler.fields import cel_conditions, failure_policy, selector, texts
 from engine.compiler.identity import identity_of
 from engine.compiler.shape import Check as Shape
-from engine.compiler.shape import list_of, one_of, record, text
+from engine.compiler.shape import check_document, list_of, one_of, record, text
 from engine.errors import InvalidPolicy
 from engine.policy import Action, Check, Effect, Policy, Rule, WebhookSettings
 from engine.request import Object, Request

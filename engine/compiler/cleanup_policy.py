@@ -11,7 +11,7 @@ from engine.clauses.match import check_match, compile_match
 from engine.clauses.request_variables import bind_request
 from engine.compiler import fields
 from engine.compiler.identity import identity_of
-from engine.compiler.shape import anything, one_of, record, text
+from engine.compiler.shape import anything, check_document, one_of, record, text
 from engine.compiler.users import user_fields
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.cron import InvalidSchedule, Schedule, parse_schedule
@@ -42,7 +42,7 @@ def compile_cleanup_policy(document: Mapping[str, Any]) -> Policy:
 
     Operations in match and exclude mean nothing: a stored object is judged, nobody asks.
     """
-    fields.check_document(document, _spec)
+    check_document(document, _spec)
     namespaced = document["kind"] == NAMESPACED
     identity = identity_of(document, namespace=str(document["metadata"].get("namespace") or "default") if namespaced else "")
     spec: Object = document["spec"]

@@ -9,8 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.compiler.shape import Check, anything, boolean, integer, list_of, map_of, mapping, nested, one_of, record, text
-from engine.errors import InvalidPolicy, UnknownField
+from engine.compiler.shape import (
+    Check,
+    anything,
+    boolean,
+    check_document,
+    integer,
+    list_of,
+    map_of,
+    mapping,
+    nested,
+    one_of,
+    record,
+    text,
+)
 
 texts = list_of(text)
 text_map = map_of(text)
@@ -272,32 +284,6 @@ spec = record(
 )
 
 
-_DOCUMENT = ("apiVersion", "kind", "metadata", "spec", "status")
-_METADATA: dict[str, Check] = {
-    "name": text,
-    "namespace": text,
-    "uid": text,
-    "resourceVersion": text,
-    "labels": text_map,
-    "annotations": text_map,
-}
-
-
 def check_fields(document: Mapping[str, Any]) -> None:
     """Raises `InvalidPolicy` for the first unknown field, wrong type or unsupported value of a policy document."""
     check_document(document, spec)
-
-
-def check_document(document: Mapping[str, Any], check_spec: Check) -> None:
-    """The same for any kind of document that has metadata and a spec."""
-    for key in document:
-        if key not in _DOCUMENT:
-            raise UnknownField(key, _DOCUMENT)
-    for key in ("metadata", "spec"):
-        if document.get(key) is None:
-            raise InvalidPolicy(key, "Required value")
-    mapping(document["metadata"], "metadata")
-    for key, check in _METADATA.items():
-        if document["metadata"].get(key) is not None:
-            check(document["metadata"][key], f"metadata.{key}")
-    check_spec(document["spec"], "spec")

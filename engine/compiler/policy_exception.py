@@ -10,7 +10,7 @@ from engine.clauses.match import compile_match
 from engine.clauses.request_variables import bind_request
 from engine.compiler import fields
 from engine.compiler.identity import identity_of
-from engine.compiler.shape import anything, boolean, list_of, record, text
+from engine.compiler.shape import anything, boolean, check_document, list_of, record, text
 from engine.compiler.users import user_fields
 from engine.errors import EvaluationError, InvalidPolicy
 from engine.lang.wildcard import compile_any
@@ -49,7 +49,7 @@ def compile_exception(document: Mapping[str, Any]) -> PolicyException:
 
 
 def _compile(document: Mapping[str, Any]) -> PolicyException:
-    fields.check_document(document, _spec)
+    check_document(document, _spec)
     spec = document["spec"]
     background = spec.get("background") is not False
     match = compile_match(spec["match"], None, path="spec")

@@ -98,3 +98,29 @@ def _check_record(value: Any, path: str, required: tuple[str, ...], fields: Mapp
 def nested(get: Callable[[], Check]) -> Check:
     """A check that is defined in terms of itself."""
     return lambda value, path: get()(value, path)
+
+
+_DOCUMENT = ("apiVersion", "kind", "metadata", "spec", "status")
+_METADATA: dict[str, Check] = {
+    "name": text,
+    "namespace": text,
+    "uid": text,
+    "resourceVersion": text,
+    "labels": map_of(text),
+    "annotations": map_of(text),
+}
+
+
+def check_document(document: Mapping[str, Any], check_spec: Check) -> None:
+    """Checks a whole document that has metadata and a spec. Raises `InvalidPolicy` for the first fault."""
+    for key in document:
+        if key not in _DOCUMENT:
+            raise UnknownField(key, _DOCUMENT)
+    for key in ("metadata", "spec"):
+        if document.get(key) is None:
+            raise InvalidPolicy(key, "Required value")
+    mapping(document["metadata"], "metadata")
+    for key, check in _METADATA.items():
+        if document["metadata"].get(key) is not None:
+            check(document["metadata"][key], f"metadata.{key}")
+    check_spec(document["spec"], "spec")

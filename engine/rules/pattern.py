@@ -37,8 +37,9 @@ def compile_check(spec: Any, *, rule: str, message: Template | None, path: str) 
             return passed
         if bad.skips:
             return Outcome(Status.SKIP, bad.text)
-        at = bad.path
-        return Outcome(Status.FAIL if at else Status.ERROR, _failure(rule, message, scope, bad, at))
+        where = f"failed at path {bad.path}" if bad.path else f"execution error: {bad.text}"
+        text = _failure(rule, message, scope, ending=f"rule {rule} {where}", detail=bad.text)
+        return Outcome(Status.FAIL if bad.path else Status.ERROR, text)
 
     return check
 
@@ -64,33 +65,25 @@ def compile_any_check(spec: Any, *, rule: str, message: Template | None, path: s
         failures = [_one_of(rule, index, mismatch) for index, mismatch in bad if not mismatch.skips]
         if bad and not failures:
             return Outcome(Status.SKIP, " ".join(f"rule {rule}[{index}] skipped: {mismatch.text}" for index, mismatch in bad))
-        return Outcome(Status.FAIL, _any_failure(rule, message, scope, " ".join(failures)))
+        text = " ".join(failures)
+        return Outcome(Status.FAIL, _failure(rule, message, scope, ending=text, detail=text))
 
     return check
 
 
-def _failure(rule: str, message: Template | None, scope: Scope, bad: Mismatch, at: str) -> str:
-    where = f"failed at path {at}" if at else f"execution error: {bad.text}"
+def _failure(rule: str, message: Template | None, scope: Scope, *, ending: str, detail: str) -> str:
+    """What the rule says of a violation; `detail` stands for a message whose variables have no value."""
     if message is None or message.value == "":
-        return f"validation error: rule {rule} {where}"
+        return f"validation error: {ending}"
     sentence = _sentence(message, scope)
     if sentence is None:
-        return f"validation error: variables substitution error in rule {rule} execution error: {bad.text}"
-    return f"validation error: {sentence} rule {rule} {where}"
+        return f"validation error: variables substitution error in rule {rule} execution error: {detail}"
+    return f"validation error: {sentence} {ending}"
 
 
 def _one_of(rule: str, index: int, bad: Mismatch) -> str:
     at = bad.path
     return f"rule {rule}[{index}] failed at path {at}" if at else f"rule {rule}[{index}] failed: {bad.text}"
-
-
-def _any_failure(rule: str, message: Template | None, scope: Scope, failures: str) -> str:
-    if message is None or message.value == "":
-        return f"validation error: {failures}"
-    sentence = _sentence(message, scope)
-    if sentence is None:
-        return f"validation error: variables substitution error in rule {rule} execution error: {failures}"
-    return f"validation error: {sentence} {failures}"
 
 
 def _sentence(message: Template, scope: Scope) -> str | None:
