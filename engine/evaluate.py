@@ -128,9 +128,7 @@ def exceptions_for(policies: PolicySet, rule: Rule, *, background: bool = False)
     return tuple(exception for exception in exceptions if exception.background) if background and exceptions else exceptions
 
 
-def result_of(
-    rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = (), *, forgiving: bool = True
-) -> Result | None:
+def result_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = (), *, forgiving: bool = True) -> Result | None:
     """The rule's result for the request in `root`; None where it does not apply. Raises `Unknown`.
 
     `exceptions` name the rule; those that apply to the request decide before context and preconditions (spec 2.2).
@@ -158,6 +156,8 @@ def outcome_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] 
         return skipped_by(applying) if rule.excepted is None else rule.excepted(root, applying)
     except EngineError as error:
         return Outcome(Status.ERROR, str(error))
+    except RecursionError:
+        return Outcome(Status.ERROR, "the rule, or what it reads, is nested too deeply")
 
 
 def _applies(exception: PolicyException, root: Scope) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.clauses.template import Template, compile_template
+from engine.document.size import longer
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed
 from engine.facts import Lookup, Source
 from engine.lang import go_json
@@ -15,6 +16,8 @@ from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
 from engine.scope import Loader, Scope
 
+MAX_SIZE = 2 * 1024 * 1024
+"""Characters of JSON that a variable may hold (maxContextSize, spec 2.10): entries that double the one before are few lines."""
 RESERVED = ("images", "request", "serviceAccountName", "serviceAccountNamespace", "element", "elementIndex")
 
 
@@ -83,8 +86,15 @@ def _variable(body: Mapping[str, Any], entry: _Entry) -> Loader:
     value = _Text(body["value"], entry, "value") if body.get("value") is not None else None
     query = _query(body, entry)
     default = _default(body, entry)
+    grows = query is not None or (value is not None and not value.template.constant)
 
     def load(scope: Scope) -> Any:
+        found = _found(scope)
+        if grows and longer(found, MAX_SIZE):
+            raise EvaluationError(f"failed to add context entry for variable {entry.name}: context size limit exceeded")
+        return found
+
+    def _found(scope: Scope) -> Any:
         found = value(scope) if value is not None else None
         if query is not None:
             try:

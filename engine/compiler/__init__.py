@@ -11,6 +11,7 @@ from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
 from engine.compiler.stored import compile_with_faults
 from engine.compiler.update import check_update, update_warnings
+from engine.document.size import deeper
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
 
@@ -34,6 +35,8 @@ FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): compile_admission_policy,
 }
 """(API group, kind) -> the compiler of its documents."""
+MAX_DEPTH = 200
+"""Maps and lists inside each other; orjson writes 254, and what autogen makes of a rule lies deeper than the rule."""
 
 
 def compile_policy(document: Mapping[str, Any]) -> Policy:
@@ -41,6 +44,8 @@ def compile_policy(document: Mapping[str, Any]) -> Policy:
     if not isinstance(document, Mapping):
         raise InvalidPolicy("", "a policy must be a map")
     group = str(document.get("apiVersion") or "").partition("/")[0]
+    if deeper(document, MAX_DEPTH):
+        raise InvalidPolicy("", "the document is nested too deeply")
     frontend = FRONTENDS.get((group, str(document.get("kind") or "")))
     if frontend is None:
         raise InvalidPolicy("kind", f"`{document.get('apiVersion')}, {document.get('kind')}` is no kind of policy")

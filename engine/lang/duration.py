@@ -26,7 +26,8 @@ _UNITS = {
 }
 _LAST = frozenset("smh")
 _SIMPLE = re.compile(r"([0-9]{1,6})(ms|s|m|h)", re.ASCII)
-_WHOLE = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
+# possessive repeats: a value of an object may be a megabyte of digits, and must be refused in one pass
+_WHOLE = re.compile(r"[+-]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:ns|us|µs|μs|ms|s|m|h))++")
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 
 

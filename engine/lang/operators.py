@@ -32,7 +32,7 @@ _PREFIXES = (">=", "<=", ">", "<", "!")
 _ENDPOINT = r"([-|\+]?\d+(?:\.\d+)?[A-Za-z]*)"
 _INSIDE = re.compile(rf"{_ENDPOINT}-{_ENDPOINT}", re.ASCII)
 _OUTSIDE = re.compile(rf"{_ENDPOINT}!-{_ENDPOINT}", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 def compile_scalar(pattern: Any) -> Test:

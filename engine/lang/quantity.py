@@ -24,6 +24,8 @@ _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
 _NANO = Decimal(1).scaleb(-9)
 _LARGEST_BINARY = Decimal((1 << 63) - 1)
 _LARGEST_EXPONENT = 100_000
+_LONGEST = 1000
+"""Characters; arithmetic on more digits costs seconds, and objects may hold a megabyte of them."""
 _ZERO = Decimal(0)
 
 
@@ -86,7 +88,7 @@ def parse_amount(text: str) -> Decimal | None:
 
 
 def _parse(text: str) -> tuple[Decimal, Format] | None:
-    found = _SYNTAX.fullmatch(text)
+    found = _SYNTAX.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None or not text:
         return None
     sign, whole, fraction, suffix = found.groups()

@@ -18,6 +18,8 @@ from engine.lang.errors import LanguageError
 
 UNBOUNDED = 16
 MAX_LENGTH = 100_000
+MAX_REPEAT = 1000 + UNBOUNDED
+"""RE2 repeats at most 1,000 times; an open end adds its further rounds."""
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 _CONTROL = "\t\n\r\f\v" + "".join(map(chr, range(0x20)))
 _REPEAT = re.compile(r"\{([0-9]+)(,([0-9]*))?\}", re.ASCII)
@@ -72,6 +74,8 @@ class _Reader:
             if counted is not None:
                 least = int(counted[1])
                 most = least if counted[2] is None else int(counted[3]) if counted[3] else least + UNBOUNDED
+                if max(least, most) > MAX_REPEAT:
+                    raise UnsupportedPattern(f"error parsing regexp: invalid repeat count: `{counted[0]}`")
                 self.rest = self.rest[counted.end() :]
             elif self.rest[0] in "*+?":
                 least, most = {"*": (0, UNBOUNDED), "+": (1, 1 + UNBOUNDED), "?": (0, 1)}[self.rest[0]]
@@ -133,7 +137,18 @@ def _nothing(_chance: random.Random) -> str:
 
 
 def _times(atom: Make, least: int, most: int) -> Make:
-    return lambda chance: "".join([atom(chance) for _ in range(chance.randint(least, most))])
+    def make(chance: random.Random) -> str:
+        parts = []
+        size = 0
+        for _ in range(chance.randint(least, most)):
+            part = atom(chance)
+            size += len(part)
+            if size > MAX_LENGTH:
+                raise UnsupportedPattern(f"the pattern asks for more than {MAX_LENGTH} characters")
+            parts.append(part)
+        return "".join(parts)
+
+    return make
 
 
 def _one_of(text: str, flags: str) -> Make:

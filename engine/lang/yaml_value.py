@@ -16,6 +16,8 @@ import yaml
 from engine.lang import go_json
 from engine.lang.errors import LanguageError
 
+MAX_DEPTH = 900
+"""Sequences and maps inside each other."""
 MAX_NODES = 1_000_000
 """Aliases can make a small text huge: the bound on what it may become."""
 
@@ -40,8 +42,25 @@ class InvalidYAML(LanguageError):
         self.column = column
 
 
+class _TooDeep(Exception):
+    """More nested nodes than MAX_DEPTH."""
+
+
 class _Loader(_BASE):  # type: ignore[misc]  # chosen at import
     """Composes nodes only; a plain scalar stays untagged, for its type is ours to find."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def descend_resolver(self, *_: Any) -> None:
+        # INVARIANT (stack): the C parser composes nested nodes by recursion and would overrun the stack of the process
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise _TooDeep
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
@@ -60,7 +79,9 @@ def load(text: str, *, unique: bool = False) -> Any:
         node = loader.get_node() if loader.check_node() else None
     except yaml.YAMLError as error:
         raise _invalid(error) from None
-    except (RecursionError, ValueError):
+    except (_TooDeep, RecursionError):
+        raise InvalidYAML("yaml: exceeded max depth") from None
+    except ValueError:
         raise InvalidYAML("yaml: the document cannot be read") from None
     finally:
         if loader is not None:
