@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import orjson
 from controllers.cluster.watch import Event, Listed
 
 logger = logging.getLogger("pyvern.settings")
+_DIGITS = re.compile(r"[0-9]{1,15}")
 Json = Any
 DEFAULT_NAMESPACES = ("kube-system",)
 """Never sent to our webhooks when the ConfigMap does not say otherwise; our own namespace comes on top (design.md 10)."""
@@ -179,14 +181,14 @@ def _boolean(key: str, text: str) -> bool:
 
 
 def _count(key: str, text: str) -> int:
-    if not text.strip().isdigit():
+    if _DIGITS.fullmatch(text.strip()) is None:
         raise InvalidSetting(key, f"`{text}` is no number")
     return int(text)
 
 
 def _size(key: str, text: str) -> int:
     for suffix, factor in (("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)):
-        if text.strip().endswith(suffix) and text.strip().removesuffix(suffix).isdigit():
+        if _DIGITS.fullmatch(text.strip().removesuffix(suffix)) and text.strip().endswith(suffix):
             return int(text.strip().removesuffix(suffix)) * factor
     raise InvalidSetting(key, f"`{text}` is no size")
 
