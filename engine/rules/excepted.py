@@ -33,7 +33,7 @@ def excepted_pod_security(evaluate: Evaluate, check: PodSecurityCheck) -> Except
     """The `Rule.excepted` of a podSecurity rule: its check is `check`, its steps are `evaluate`.
 
     An exception without podSecurity skips the rule. Otherwise the exclusions of all of them are put together, and a rule that
-    passes only with them is skipped.
+    passes only with them is skipped; one that fails all the same tells what remains.
     """
 
     def excepted(scope: Scope, exceptions: tuple[PolicyException, ...]) -> Outcome | None:
@@ -44,9 +44,10 @@ def excepted_pod_security(evaluate: Evaluate, check: PodSecurityCheck) -> Except
 
         def forgiving(inner: Scope) -> Outcome:
             outcome = check(inner)
-            if outcome.status is Status.FAIL and check(inner, extra).status is Status.PASS:
-                return skipped_by(exceptions, PLURAL)
-            return outcome
+            if outcome.status is not Status.FAIL:
+                return outcome
+            remaining = check(inner, extra)
+            return skipped_by(exceptions, PLURAL) if remaining.status is Status.PASS else remaining
 
         return evaluate(forgiving, scope)
 

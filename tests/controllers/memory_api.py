@@ -116,7 +116,7 @@ class MemoryApi:
         ]
         start, limit = int(request.query.get("continue") or 0), int(request.query.get("limit") or 1000)
         rest = len(found) - start - limit
-        metadata = {"resourceVersion": str(self._version)}
+        metadata: Object = {"resourceVersion": str(self._version)}
         if rest > 0:
             metadata |= {"continue": str(start + limit), "remainingItemCount": rest}
         return web.json_response(

@@ -10,6 +10,7 @@ import pytest
 
 from controllers.admission import review
 from controllers.admission.reviewer import Bucket, bucket_of, timeout_of
+from controllers.cluster import requests
 from controllers.cluster.discovery import Discovery, Resource
 from engine.request import GroupVersionKind
 from engine.result import Verdict
@@ -38,7 +39,7 @@ def bytes_of(**changes: Any) -> bytes:
 
 
 def request(**changes: Any) -> Any:
-    return review.request_of(review.parse(bytes_of(**changes)), PODS, now=7)
+    return requests.request_of(review.parse(bytes_of(**changes)), PODS, now=7)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_request_to_a_subresource_is_of_its_parents_kind() -> None:
 
 
 def test_a_subresource_of_an_unknown_resource_is_no_guess() -> None:
-    with pytest.raises(review.UnknownResource):
+    with pytest.raises(requests.UnknownResource):
         request(resource={"group": "x", "version": "v1", "resource": "foos"}, subResource="status")
 
 
@@ -92,8 +93,8 @@ def test_generated_names_count_as_names() -> None:
 
 def test_roles_are_visible_to_expressions() -> None:
     document = review.parse(bytes_of())
-    asker = review.Asker(("blue:admin",), ("view",))
-    found = review.request_of(document, PODS, asker=asker, now=0)
+    asker = requests.Asker(("blue:admin",), ("view",))
+    found = requests.request_of(document, PODS, asker=asker, now=0)
     assert (found.document["roles"], found.document["clusterRoles"]) == (["blue:admin"], ["view"])
     assert "roles" not in document
 

@@ -28,13 +28,17 @@ KINDS = {("", "pods"): PODS}
 RESULTS = frozenset({"pass", "fail", "warn", "error", "skip"})
 
 
-def policy(name: str = "teams", label: str = "team", *, kind: str = "Pod", background: bool = True, **labels: str) -> Object:
+def policy(name: str = "teams", label: str = "team", *, kind: str = "Pod", background: bool = True, labels: Any = None) -> Object:
     body = {"message": f"{label} is needed", "pattern": {"metadata": {"labels": {label: "?*"}}}}
     match = {"any": [{"resources": {"kinds": [kind]}}]}
     return {
         "apiVersion": "kyverno.io/v1",
         "kind": "ClusterPolicy",
-        "metadata": {"name": name, "labels": labels, "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"}},
+        "metadata": {
+            "name": name,
+            "labels": labels or {},
+            "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
+        },
         "spec": {"background": background, "rules": [{"name": label, "match": match, "validate": body}]},
     }
 
@@ -238,7 +242,7 @@ def test_a_policy_without_reports_is_not_scanned() -> None:
     async def run() -> None:
         api = MemoryApi()
         api.put(path("x"), pod())
-        quiet = policy("quiet", **{"reports.kyverno.io/disabled": "true"})
+        quiet = policy("quiet", labels={"reports.kyverno.io/disabled": "true"})
         async with running(api, quiet, policy("admission", background=False)) as cluster:
             await asyncio.sleep(0.4)
             assert cluster.reports() == {}
