@@ -21,8 +21,8 @@ def main() -> int:
     import uvloop
 
     from controllers.admission.operator import Admission
-    from controllers.admission.server import PortTaken
     from controllers.cluster.credentials import NoCredentials, load
+    from controllers.cluster.server import PortTaken
 
     try:
         admission = Admission(read, Environment.read(os.environ, controller="admission"), load(read.kubeconfig))

@@ -10,15 +10,13 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
-from controllers.admission import installation
 from controllers.admission.admission_reports import AdmissionReports
 from controllers.admission.exclusions import Exclusions
 from controllers.admission.leader import Reconciler
 from controllers.admission.recorder import Recorder, change_labels
 from controllers.admission.reviewer import Options, Reviewer, Snapshot
-from controllers.admission.server import WebhookServer
-from controllers.admission.serving import ServingCertificate
 from controllers.admission.webhooks import Wanted
+from controllers.cluster import installation
 from controllers.cluster import settings as settings_module
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.certificate_store import Store
@@ -38,6 +36,8 @@ from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.pair import Names
 from controllers.cluster.policies import Change, Entry, Policies
+from controllers.cluster.server import WebhookServer
+from controllers.cluster.serving import ServingCertificate
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
 from controllers.cluster.watch import Event, Target, follow

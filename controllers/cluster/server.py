@@ -187,4 +187,4 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind((host or "0.0.0.0", port))
             probe.listen(1)
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host or '0.0.0.0'}:{port}: {error.strerror}; use --webhookServerPort") from error
+            raise PortTaken(f"cannot listen on {host or '0.0.0.0'}:{port}: {error.strerror}; use another port") from error
