@@ -80,9 +80,11 @@ class Policies:
 
     async def run(self, client: Client) -> None:
         """Watches until cancelled."""
-        await asyncio.gather(*(follow(client, target, self._handler(kind)) for kind, target in TARGETS.items()))
+        await asyncio.gather(*(follow(client, target, self.handler(kind)) for kind, target in TARGETS.items()))
 
-    def _handler(self, kind: str) -> Callable[[Event], None]:
+    def handler(self, kind: str) -> Callable[[Event], None]:
+        """Takes lists and changes of the policies of one kind."""
+
         def handle(event: Event) -> None:
             if isinstance(event, Listed):
                 self._listed(kind, event.objects)

@@ -13,7 +13,6 @@ from engine.request import GroupVersionKind, Object, Request
 
 ANY = "*"
 OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
-SCOPES = ("*", "Cluster", "Namespaced")
 NAMESPACE = "Namespace"
 
 

@@ -9,8 +9,6 @@ from engine.lang.calendar import days_from_civil, days_in
 from engine.lang.duration import HOUR, MAX, MICROSECOND, MILLISECOND, MINUTE, SECOND
 
 LABEL = "cleanup.kyverno.io/ttl"
-PROPAGATION = "cleanup.kyverno.io/propagation-policy"
-"""Annotation: what becomes of the dependants."""
 
 DAY = 24 * HOUR
 _UNITS = {
