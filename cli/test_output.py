@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from xml.sax.saxutils import escape, quoteattr
 
 import orjson
 
@@ -38,25 +37,30 @@ def markdown(lines: Sequence[Line], *, detailed: bool, colours: bool = False) ->
 
 def junit(lines: Sequence[Line], *, detailed: bool, colours: bool = False) -> str:
     """A suite for each policy, a case for each line."""
+    from xml.etree import ElementTree
+
     suites: dict[str, list[Line]] = {}
     for line in lines:
         suites.setdefault(line.policy, []).append(line)
-    out = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
+    root = ElementTree.Element("testsuites", name="pyvern test")
     for policy, cases in suites.items():
-        failed = sum(case.result == "Fail" for case in cases)
-        skipped = sum(case.result == "Skip" for case in cases)
-        numbers = f'tests="{len(cases)}" failures="{failed}" skipped="{skipped}"'
-        out.append(f"  <testsuite name={quoteattr(policy)} {numbers}>")
+        counts = {
+            name: sum(case.result == result for case in cases) for result, name in (("Fail", "failures"), ("Skip", "skipped"))
+        }
+        numbers = {name: str(count) for name, count in counts.items()}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(policy), "tests": str(len(cases)), **numbers})
         for case in cases:
-            name = f"  <testcase classname={quoteattr(case.rule or policy)} name={quoteattr(case.resource)}"
-            if case.result == "Pass":
-                out.append(f"  {name}/>")
-                continue
-            tag = "failure" if case.result == "Fail" else "skipped"
-            body = f"<{tag} message={quoteattr(case.reason)}>{escape(case.message)}</{tag}>"
-            out.append(f"  {name}>{body}</testcase>")
-        out.append("  </testsuite>")
-    return "\n".join([*out, "</testsuites>", ""])
+            made = ElementTree.SubElement(suite, "testcase", classname=_xml(case.rule or policy), name=_xml(case.resource))
+            if case.result != "Pass":
+                tag = "failure" if case.result == "Fail" else "skipped"
+                ElementTree.SubElement(made, tag, message=_xml(case.reason)).text = _xml(case.message)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    """The text without characters that XML does not know."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
 
 
 FORMATS: dict[str, Callable[..., str]] = {"": table, "json": json, "yaml": yaml, "markdown": markdown, "junit": junit}

@@ -10,8 +10,7 @@ from engine.clauses.template import compile_template
 from engine.document.patch import OPERATIONS, PatchError, apply_patch
 from engine.document.spine import KYVERNO
 from engine.errors import EvaluationError, InvalidPolicy
-from engine.lang import go_json, yaml_value
-from engine.lang.yaml_value import InvalidYAML
+from engine.lang import go_json
 from engine.request import Object
 from engine.rules.patching import Patch
 from engine.scope import Scope
@@ -95,9 +94,11 @@ def _value(text: str) -> Any:
             return json.loads(text)
         except ValueError:
             pass  # a list in YAML's flow style
+    from engine.lang import yaml_value  # PyYAML takes long to import, and most patches need it only when they are compiled
+
     try:
         return yaml_value.load(text)
-    except InvalidYAML as error:
+    except yaml_value.InvalidYAML as error:
         raise _InvalidPatch(str(error)) from error
 
 
