@@ -219,8 +219,10 @@ def apply_junit(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), er
     if faults:
         suite = ElementTree.SubElement(root, "testsuite", _suite("input", ["error"] * len(faults)))
         for fault in faults:
-            case = ElementTree.SubElement(suite, "testcase", classname="input", name=_xml(fault.file), file=_xml(fault.file))
-            ElementTree.SubElement(case, "error", message=_xml(fault.reason)).text = _xml(str(fault))
+            case = ElementTree.SubElement(
+                suite, "testcase", classname="input", name=xml_text(fault.file), file=xml_text(fault.file)
+            )
+            ElementTree.SubElement(case, "error", message=xml_text(fault.reason)).text = xml_text(str(fault))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
@@ -228,28 +230,28 @@ def apply_junit(rows: Iterable[Row], invalid: Iterable[InvalidDocument] = (), er
 def _suite(name: str, statuses: Sequence[str]) -> dict[str, str]:
     counted = {"failures": "fail", "errors": "error", "skipped": "skip"}
     counts = {key: str(statuses.count(status)) for key, status in counted.items()}
-    return {"name": _xml(name), "tests": str(len(statuses)), **counts}
+    return {"name": xml_text(name), "tests": str(len(statuses)), **counts}
 
 
 def _junit_case(suite: Any, row: Row) -> None:
     from xml.etree import ElementTree
 
-    place = {"file": _xml(row.place.file), "line": str(row.place.line)} if row.place.file else {}
+    place = {"file": xml_text(row.place.file), "line": str(row.place.line)} if row.place.file else {}
     name = f"{row.result.rule.name}: {row.subject}" if row.result.rule.name else row.subject
-    attributes = {"classname": _xml(row.policy.identity.key), "name": _xml(name), **place}
+    attributes = {"classname": xml_text(row.policy.identity.key), "name": xml_text(name), **place}
     case = ElementTree.SubElement(suite, "testcase", attributes)
-    message = _xml(row.result.message)
+    message = xml_text(row.result.message)
     if row.status == "skip":
         ElementTree.SubElement(case, "skipped", message=message)
     elif row.status in ("fail", "error"):
         where = ":".join(str(part) for part in row.place if part)
         element = ElementTree.SubElement(case, "failure" if row.status == "fail" else "error", message=message)
-        element.text = f"{message}\n{_xml(where)}" if where else message
+        element.text = f"{message}\n{xml_text(where)}" if where else message
     elif row.status == "warn":
         ElementTree.SubElement(case, "system-out").text = f"warning: {message}"
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
     """The text without the characters that XML cannot hold."""
     return "".join(
         character

@@ -39,6 +39,8 @@ def junit(lines: Sequence[Line], *, detailed: bool, colours: bool = False) -> st
     """A suite for each policy, a case for each line."""
     from xml.etree import ElementTree
 
+    from cli.formats import xml_text
+
     suites: dict[str, list[Line]] = {}
     for line in lines:
         suites.setdefault(line.policy, []).append(line)
@@ -48,19 +50,16 @@ def junit(lines: Sequence[Line], *, detailed: bool, colours: bool = False) -> st
             name: sum(case.result == result for case in cases) for result, name in (("Fail", "failures"), ("Skip", "skipped"))
         }
         numbers = {name: str(count) for name, count in counts.items()}
-        suite = ElementTree.SubElement(root, "testsuite", {"name": _xml(policy), "tests": str(len(cases)), **numbers})
+        suite = ElementTree.SubElement(root, "testsuite", {"name": xml_text(policy), "tests": str(len(cases)), **numbers})
         for case in cases:
-            made = ElementTree.SubElement(suite, "testcase", classname=_xml(case.rule or policy), name=_xml(case.resource))
+            made = ElementTree.SubElement(
+                suite, "testcase", classname=xml_text(case.rule or policy), name=xml_text(case.resource)
+            )
             if case.result != "Pass":
                 tag = "failure" if case.result == "Fail" else "skipped"
-                ElementTree.SubElement(made, tag, message=_xml(case.reason)).text = _xml(case.message)
+                ElementTree.SubElement(made, tag, message=xml_text(case.reason)).text = xml_text(case.message)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _xml(text: str) -> str:
-    """The text without characters that XML does not know."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
 
 
 FORMATS: dict[str, Callable[..., str]] = {"": table, "json": json, "yaml": yaml, "markdown": markdown, "junit": junit}
