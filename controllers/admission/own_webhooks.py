@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-
-class Fixed(NamedTuple):
-    """A webhook that does not depend on policies."""
-
-    kind: str
-    configuration: str
-    name: str
-    path: str
-    failure_policy: str
-    group: str
-    versions: tuple[str, ...]
-    resources: tuple[str, ...]
-    operations: tuple[str, ...]
-    object_selector: Mapping[str, Any] = {}
-    namespaced: bool = False
-
+from controllers.cluster.webhook_configurations import Fixed
 
 FIXED = (
     Fixed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,36 +10,23 @@ from typing import Any, NamedTuple
 from controllers.admission.own_webhooks import FIXED
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.settings import Settings
+from controllers.cluster.webhook_configurations import MAX_TIMEOUT, Address, configuration, differs, fixed
 from engine import Effect, Policy, Reach, Rule
 
 Object = dict[str, Any]
-MANAGED_BY = {"webhook.kyverno.io/managed-by": "kyverno"}
-SELECTOR = "webhook.kyverno.io/managed-by=kyverno"
 EVERY_OPERATION = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 WRITES = frozenset({"CREATE", "UPDATE"})
-MAX_TIMEOUT = 30
 _NAME = re.compile(r"[^a-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the configurations depend on besides policies, settings and discovery.
+class Wanted(Address):
+    """What the configurations depend on besides policies, settings and discovery."""
 
-    `url` (`https://host:port`) is for a server outside the cluster; without it the Service `service` in `namespace` is called.
-    `owner` is the ownerReference that lets the garbage collector take the configurations away on uninstall.
-    """
-
-    ca_bundle: bytes
-    namespace: str = "kyverno"
-    service: str = "kyverno-svc"
-    service_port: int = 443
-    url: str = ""
-    timeout: int = 10
     force_ignore: bool = False
     admission_reports: bool = True
     auto_update: bool = True
     exclude_bootstrap: bool = False
-    owner: Mapping[str, Any] | None = None
 
 
 class Side(NamedTuple):
@@ -76,7 +62,7 @@ MUTATING = Side(
 
 OURS = (
     *((side.kind, side.name) for side in (VALIDATING, MUTATING)),
-    *((fixed.kind, fixed.configuration) for fixed in FIXED),
+    *((entry.kind, entry.configuration) for entry in FIXED),
 )
 """(kind, name) of every configuration."""
 NEVER = {
@@ -96,21 +82,7 @@ def desired(policies: Iterable[Policy], settings: Settings, discovery: Discovery
     """All configurations that should exist. Those whose list of webhooks is empty stay, so that nothing flickers."""
     taking_part = sorted((policy for policy in policies if policy.admission), key=lambda policy: policy.identity.key)
     resources = (_resource_side(side, taking_part, settings, discovery, wanted) for side in (VALIDATING, MUTATING))
-    return (*resources, *_fixed(settings, wanted))
-
-
-def differs(live: Object | None, target: Object) -> bool:
-    """Must `live` be written? Labels and annotations of others are left alone, the list of webhooks is ours."""
-    if live is None:
-        return True
-    have, want = live.get("metadata") or {}, target["metadata"]
-    for key in ("labels", "annotations"):
-        owned = have.get(key) or {}
-        if any(owned.get(name) != value for name, value in (want.get(key) or {}).items()):
-            return True
-    if want.get("ownerReferences") and have.get("ownerReferences") != want["ownerReferences"]:
-        return True
-    return bool((live.get("webhooks") or []) != target["webhooks"])
+    return (*resources, *fixed(FIXED, settings.webhooks, wanted))
 
 
 def _resource_side(side: Side, policies: list[Policy], settings: Settings, discovery: Discovery, wanted: Wanted) -> Object:
@@ -132,7 +104,7 @@ def _resource_side(side: Side, policies: list[Policy], settings: Settings, disco
     else:
         rules_of = {name: collected.merged() for name, collected in shared.items() if collected}
     common = [_webhook(side, name, rules_of[name], settings, wanted) for name in ("Fail", "Ignore") if name in rules_of]
-    return _configuration(side.kind, side.name, [*common, *own], settings, wanted)
+    return configuration(side.kind, side.name, [*common, *own], settings.webhooks, wanted)
 
 
 def _operations(side: Side, rule: Rule, reach: Reach) -> frozenset[str]:
@@ -234,7 +206,7 @@ def _webhook(
         conditions.append(BOOTSTRAP)
     webhook: Object = {
         "name": name,
-        "clientConfig": _client(path, wanted),
+        "clientConfig": wanted.client_config(path),
         "rules": rules,
         "failurePolicy": failure_policy,
         "matchPolicy": "Equivalent",
@@ -251,45 +223,4 @@ def _webhook(
     return webhook
 
 
-def _fixed(settings: Settings, wanted: Wanted) -> Iterable[Object]:
-    for fixed in FIXED:
-        rule = {
-            "apiGroups": [fixed.group],
-            "apiVersions": list(fixed.versions),
-            "operations": list(fixed.operations),
-            "resources": list(fixed.resources),
-            "scope": "Namespaced" if fixed.namespaced else "*",
-        }
-        selector = {"matchLabels": {"kubernetes.io/metadata.name": wanted.namespace}} if fixed.namespaced else {}
-        webhook: Object = {
-            "name": fixed.name,
-            "clientConfig": _client(fixed.path, wanted),
-            "rules": [rule],
-            "failurePolicy": fixed.failure_policy,
-            "matchPolicy": "Equivalent",
-            "namespaceSelector": selector,
-            "objectSelector": dict(fixed.object_selector),
-            "sideEffects": "None",
-            "timeoutSeconds": min(wanted.timeout, MAX_TIMEOUT),
-            "admissionReviewVersions": ["v1"],
-        }
-        if fixed.kind == "MutatingWebhookConfiguration":
-            webhook["reinvocationPolicy"] = "IfNeeded"
-        yield _configuration(fixed.kind, fixed.configuration, [webhook], settings, wanted)
-
-
-def _client(path: str, wanted: Wanted) -> Object:
-    bundle = base64.b64encode(wanted.ca_bundle).decode()
-    if wanted.url:
-        return {"url": wanted.url + path, "caBundle": bundle}
-    service = {"namespace": wanted.namespace, "name": wanted.service, "path": path, "port": wanted.service_port}
-    return {"service": service, "caBundle": bundle}
-
-
-def _configuration(kind: str, name: str, webhooks: list[Object], settings: Settings, wanted: Wanted) -> Object:
-    metadata: Object = {"name": name, "labels": {**settings.webhooks.labels, **MANAGED_BY}}
-    if settings.webhooks.annotations:
-        metadata["annotations"] = dict(settings.webhooks.annotations)
-    if wanted.owner is not None:
-        metadata["ownerReferences"] = [dict(wanted.owner)]
-    return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "webhooks": webhooks}
+__all__ = ["OURS", "VALIDATING", "Wanted", "desired", "differs"]
