@@ -99,5 +99,7 @@ class Reconciler:
         try:
             await self._client.replace(f"{path}/status", document)
         except ApiError as error:
-            if not (error.conflict or error.not_found):
+            if error.status >= 500 or error.status == 429:
                 raise
+            if not (error.conflict or error.not_found):  # such as a document older than its CRD: the others get theirs
+                logger.warning("status of %s is refused: %s", path, error)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from controllers.admission import policy_review, review
@@ -16,7 +16,7 @@ from controllers.admission.recorder import Record, Recorder
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery
-from controllers.cluster.facts import settle
+from controllers.cluster.facts import Learns, settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
@@ -25,7 +25,6 @@ from engine import NO_FACTS, Effect, Facts, LookupFailed, Object, Policy, Policy
 Reply = tuple[int, bytes]
 Verb = Callable[..., Verdict]
 Excluded = Callable[[Request], bool]
-Learn = Any
 MARGIN = 0.75
 """Seconds before the API server's deadline at which we answer ourselves, so that the message says why."""
 DEFAULT_TIMEOUT = 10.0
@@ -70,7 +69,7 @@ class Reviewer:
         policies: Policies,
         namespaces: Namespaces,
         bindings: Bindings,
-        world: Learn,
+        world: Learns,
         client: Client,
         recorder: Recorder,
         snapshot: Snapshot,
