@@ -13,13 +13,15 @@ from deploy.local.lifecycle import DIRECTORY, up
 POLICIES = Path("deploy/policies/pod-security/enforce")
 SAMPLES = Path("deploy/local/samples")
 READY_TIMEOUT = 60.0
+REPORT_TIMEOUT = 15.0
 
 
 def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -> None:
-    """Bring all up; show a refused Pod, an admitted one, a refused Deployment. Errors: Blocked when it turns out otherwise."""
+    """Bring all up; show refused and admitted workloads, and reports. Errors: Blocked when it turns out otherwise."""
     started = time.monotonic()
     plane = up(directory, leashed=leashed, to=to)
     kubectl = plane.kubectl
+    kubectl("apply", "-f", str(ROOT / SAMPLES / "legacy-pod.yaml"))
     with step("17 Pod Security policies", to=to):
         kubectl("apply", "-k", str(ROOT / POLICIES))
         kubectl("wait", "--for=condition=Ready", "cpol", "--all", f"--timeout={READY_TIMEOUT:.0f}s")
@@ -32,9 +34,13 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
     _show(kubectl, "apply", "-f", str(SAMPLES / "compliant-pod.yaml"), to=to)
     to("A Deployment whose Pods would be privileged is refused too; nobody wrote a rule for Deployments:\n")
     _show_refused(kubectl, "privileged-deployment.yaml", to=to)
+    to("What is stored has a report, also the Pod that is older than the policies:\n")
+    until(lambda: _reported(kubectl, "legacy", "compliant"), what="both Pods have a report", timeout=REPORT_TIMEOUT)
+    _show(kubectl, "get", "polr", "-A", "-o", "wide", to=to)
     to(f"All of it took {time.monotonic() - started:.0f} s. Go on:")
     to(f"    export KUBECONFIG={plane.kubeconfig} PATH={plane.tools['kubectl'].parent}:$PATH")
     to("    kubectl get cpol                            # what is enforced")
+    to("    kubectl get polr -n default -o yaml         # every result with its reason")
     to("    kubectl get events -A                       # PolicyViolation and others")
     to(f"    ls {SAMPLES}   # change one, apply it, see what happens")
     to(f"    tail -f {plane.processes.log('admission')}")
@@ -43,6 +49,11 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
 
 def _enforced(kubectl: Kubectl) -> bool:
     return _refusal(kubectl, "privileged-pod.yaml", "--dry-run=server") is not None
+
+
+def _reported(kubectl: Kubectl, *pods: str) -> bool:
+    reports = kubectl.json("get", "polr", "-n", "default")["items"]
+    return {report["scope"]["name"] for report in reports} >= set(pods)
 
 
 def _refusal(kubectl: Kubectl, sample: str, *flags: str) -> str | None:

@@ -14,6 +14,7 @@ from deploy.local.lifecycle import Wish, down, up
 from deploy.local.processes import Processes
 
 pytestmark = pytest.mark.cluster
+OPERATORS = ["admission", "reports"]
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +36,21 @@ def test_the_demo_shows_denials_with_reasons(shown: tuple[Path, str]) -> None:
     assert "pod/compliant created" in text
     assert "resource Deployment/default/privileged was blocked due to the following policies" in text
     assert "autogen-privileged-containers:" in text
+    assert [line.split()[3] for line in text.splitlines() if " Pod " in line and "legacy" in line] == ["legacy"]
     assert text.endswith("Stop with `make down`.")
 
 
 def test_there_is_one_pid_file_a_process(shown: tuple[Path, str]) -> None:
     directory, _ = shown
-    assert sorted(Processes(directory).names()) == sorted(["admission", *PLANE])
+    assert sorted(Processes(directory).names()) == sorted([*OPERATORS, *PLANE])
 
 
 def test_a_second_up_keeps_the_control_plane_and_its_objects(shown: tuple[Path, str], tools: dict[str, Path]) -> None:
     directory, _ = shown
-    before = {name: Processes(directory).pid(name) for name in ["admission", *PLANE]}
+    before = {name: Processes(directory).pid(name) for name in [*OPERATORS, *PLANE]}
     plane = up(directory, leashed=True, to=silent)
     after = {name: plane.processes.pid(name) for name in before}
-    assert [name for name in before if before[name] != after[name]] == ["admission"]
+    assert [name for name in before if before[name] != after[name]] == OPERATORS
     assert plane.kubectl("get", "pod", "compliant", "-o", "name") == "pod/compliant\n"
 
 
@@ -59,7 +61,7 @@ def test_up_on_a_cluster_of_the_users_own_runs_operators_only(
     theirs.start()
     try:
         plane = up(tmp_path / "ours", wish=Wish(kubeconfig=theirs.kubeconfig), leashed=True, to=silent)
-        assert plane.processes.names() == ["admission"]
+        assert sorted(plane.processes.names()) == OPERATORS
         hooks = "validatingwebhookconfigurations"
         assert "kyverno-policy-validating-webhook-cfg" in theirs.kubectl("get", hooks)
         down(tmp_path / "ours", to=silent)
