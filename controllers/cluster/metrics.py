@@ -29,6 +29,8 @@ RESULT = (
     "dry_run",
 )
 ADMISSION = ("resource_kind", "resource_namespace", "resource_request_operation", "request_allowed", "request_webhook")
+CLEANUP = ("policy_type", "policy_namespace", "policy_name", "resource_kind", "resource_namespace", "deletion_propagation")
+TTL = ("resource_group", "resource_version", "resource_resource", "resource_namespace")
 UNLABELLED = frozenset({"resource_namespace"})
 """Dimensions left out unless the ConfigMap names the metric: they grow with the cluster (design.md 10)."""
 
@@ -61,9 +63,16 @@ METRICS: Mapping[str, Definition] = {
     "pyvern_reports": Definition("counter", ("what",), "reports created, updated, deleted, dropped, saved (said so already)"),
     "pyvern_reports_stored": Definition("gauge", (), "reports in the cluster"),
     "pyvern_reports_waiting": Definition("gauge", (), "objects whose results are not written yet"),
+    "pyvern_replicas": Definition("gauge", (), "replicas that share the work"),
     "pyvern_scan_objects": Definition("gauge", ("resource_group", "resource"), "objects that are followed"),
     "pyvern_scan_age_seconds": Definition("gauge", ("resource_group", "resource"), "time since all objects were looked at"),
     "pyvern_scan_kinds": Definition("gauge", ("state",), "resources followed, being listed, or failing"),
+    "kyverno_updaterequest": Definition("counter", (), "update requests stored"),
+    "kyverno_cleanup_controller_deletedobjects": Definition("counter", CLEANUP, "objects deleted by cleanup policies"),
+    "kyverno_cleanup_controller_errors": Definition("counter", CLEANUP, "objects that cleanup policies could not delete"),
+    "kyverno_ttl_controller_info": Definition("gauge", TTL, "resources that are watched for the label with a time to live"),
+    "kyverno_ttl_controller_deletedobjects": Definition("counter", TTL, "objects deleted because their time was up"),
+    "kyverno_ttl_controller_errors": Definition("counter", TTL, "failed deletions of objects whose time was up"),
     "kyverno_events_dropped": Definition("counter", (), "events that were not written"),
     "kyverno_info": Definition("gauge", ("version",), "the running version"),
 }

@@ -37,7 +37,7 @@ class Observer:
                 else:
                     self._events.put(event)
 
-    def state(self, collections: Iterable[Collection], *, waiting: int, reports: int) -> None:
+    def state(self, collections: Iterable[Collection], *, waiting: int, reports: int, replicas: int) -> None:
         """The gauges of this moment."""
         objects: dict[tuple[str, ...], float] = {}
         age: dict[tuple[str, ...], float] = {}
@@ -54,6 +54,7 @@ class Observer:
         self._metrics.gauge("pyvern_scan_kinds", kinds)
         self._metrics.gauge("pyvern_reports_waiting", {(): waiting})
         self._metrics.gauge("pyvern_reports_stored", {(): reports})
+        self._metrics.gauge("pyvern_replicas", {(): replicas})
 
     def _count(self, scanned: Scanned) -> None:
         if self._epoch != self._metrics.epoch or len(self._cells) > MAX_CELLS:

@@ -41,7 +41,7 @@ from engine import Effect, KindSelector, Policy, PolicyException, Request, compi
 from engine.report import Subject
 
 LEASE = "kyverno-reports-controller"
-STATE_EVERY = 5.0
+STATE_EVERY = 2.0
 DRAIN = 5.0
 logger = logging.getLogger("pyvern.operator")
 PolicyKey = tuple[str, str, str]
@@ -328,7 +328,12 @@ class Reports:
     async def _show_state(self) -> None:
         while True:
             collections = self.inventory.collections.values()
-            self._observer.state(collections, waiting=self.aggregator.waiting, reports=len(self.aggregator.marks))
+            self._observer.state(
+                collections,
+                waiting=self.aggregator.waiting,
+                reports=len(self.aggregator.marks),
+                replicas=len(self.members.names),
+            )
             await asyncio.sleep(STATE_EVERY)
 
     # End
