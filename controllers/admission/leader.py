@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from controllers.admission import status, webhooks
@@ -13,12 +16,15 @@ from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.lease import now_utc
 from controllers.cluster.metrics import Metrics
-from controllers.cluster.policies import Policies
-from controllers.cluster.settings import Settings
+from controllers.cluster.policies import Entry, Policies
+from controllers.cluster.settings import Settings, WebhookDefaults, default_settings
 from controllers.cluster.watch import backoff
 from controllers.cluster.webhook_configurations import Configurations
 
 Object = dict[str, Any]
+REFUSED = (400, 422)
+"""What the API server answers to a configuration that is malformed or invalid."""
+IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 SETTLE = 0.05
 """Seconds to wait for more of the same: `kubectl apply -f folder` changes many policies at once."""
 logger = logging.getLogger("pyvern.leader")
@@ -43,6 +49,8 @@ class Reconciler:
         self._resync = resync
         self._due = asyncio.Event()
         self._configurations = Configurations(client, self.nudge)
+        self._accepted: WebhookDefaults | None = None
+        self._refused: WebhookDefaults | None = None
 
     def nudge(self) -> None:
         """Something that webhooks or statuses depend on has changed."""
@@ -74,9 +82,16 @@ class Reconciler:
             except FAILURES as error:
                 attempt += 1
                 logger.warning("webhooks or statuses could not be written (try %d): %s", attempt, error)
-                self._metrics.count("kyverno_controller_requeue", ("webhook-controller", str(attempt)))
-                await asyncio.sleep(backoff(attempt))
+                self._metrics.count("kyverno_controller_requeue", ("webhook-controller", str(min(attempt, 10))))
+                await self._pause(backoff(attempt))
                 self._due.set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits that long, or a moment when something changes meanwhile: it may be what mends the fault."""
+        await asyncio.sleep(min(seconds, 0.5))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._due.wait()
 
     async def reconcile(self) -> None:
         """Writes what differs. Raises ApiError and Unreachable."""
@@ -84,22 +99,43 @@ class Reconciler:
         settings, discovery, wanted = self._inputs()
         entries = list(self._policies.entries.values())
         compiled = [entry.policy for entry in entries if entry.policy is not None]
-        for configuration in webhooks.desired(compiled, settings, discovery, wanted):
-            await self._configurations.apply(configuration)
+        await self._configure(partial(webhooks.desired, compiled, discovery=discovery, wanted=wanted), settings, wanted.namespace)
         for entry in entries:
             wanted_status = status.desired(entry, now_utc().strftime("%Y-%m-%dT%H:%M:%SZ"))
             if status.differs(entry, wanted_status):
-                await self._write_status(entry.path, {**entry.document, "status": wanted_status})
+                await self._write_status(entry, wanted_status)
+
+    async def _configure(self, desired: Callable[..., Iterable[Object]], settings: Settings, namespace: str) -> None:
+        """Writes the webhook configurations. What the ConfigMap asks of webhooks may be refused: then what was accepted stays."""
+        asked = settings.webhooks
+        accepted = self._accepted or default_settings(namespace).webhooks
+        fallback = replace(settings, webhooks=accepted)
+        if asked == self._refused:
+            await self._configurations.apply_all(desired(settings=fallback))
+            return
+        try:
+            await self._configurations.apply_all(desired(settings=settings))
+        except ApiError as error:
+            if error.status not in REFUSED or asked == accepted:
+                raise
+            await self._configurations.apply_all(desired(settings=fallback))
+            self._refused = asked
+            logger.error("webhooks stay as they were, what the ConfigMap asks of them is refused: %s", error.message)
+        else:
+            self._accepted, self._refused = asked, None
 
     async def remove_all(self) -> None:
         """Takes our configurations away; the cluster then works as if we had never been there."""
         await self._configurations.remove(webhooks.OURS)
 
-    async def _write_status(self, path: str, document: Object) -> None:
+    async def _write_status(self, entry: Entry, wanted: Object) -> None:
+        written = entry.document
+        metadata = {key: written["metadata"][key] for key in IDENTITY if key in written["metadata"]}
+        document = {"apiVersion": written["apiVersion"], "kind": written["kind"], "metadata": metadata, "status": wanted}
         try:
-            await self._client.replace(f"{path}/status", document)
+            await self._client.replace(f"{entry.path}/status", document)
         except ApiError as error:
             if error.status >= 500 or error.status == 429:
                 raise
             if not (error.conflict or error.not_found):  # such as a document older than its CRD: the others get theirs
-                logger.warning("status of %s is refused: %s", path, error)
+                logger.warning("status of %s is refused: %s", entry.path, error)

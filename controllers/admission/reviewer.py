@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -31,6 +32,7 @@ DEFAULT_TIMEOUT = 10.0
 OK: Reply = (200, b"ok")
 MANAGED = "A kyverno managed resource can only be modified by kyverno"
 OWN_GROUPS = frozenset({"reports.kyverno.io", "wgpolicyk8s.io", "openreports.io"})
+POLICIES = "kyverno.io"
 logger = logging.getLogger("pyvern.admission")
 
 
@@ -139,6 +141,8 @@ class Reviewer:
         if request.kind.group in OWN_GROUPS or snapshot.excluded(request):
             return 200, review.allowed(request.uid)
         among = self._among.get(bucket.failure_policy) if not bucket.policy else partial(_named, bucket.policy)
+        if request.operation == "DELETE" and request.kind.group == POLICIES:
+            among = partial(_means, request.kind.kind, among)
         ask = partial(_ask, verb.verb, policies, request, among)
         begun = time.perf_counter()
         try:
@@ -272,6 +276,13 @@ def _ask(verb: Verb, policies: PolicySet, request: Request, among: Callable[[Pol
 def _shared(failure_policy: str, force_ignore: bool, policy: Policy) -> bool:
     wanted = policy.webhook
     return (force_ignore or wanted.failure_policy == failure_policy) and not wanted.fine_grained
+
+
+def _means(kind: str, among: Callable[[Policy], bool] | None, policy: Policy) -> bool:
+    """Does the policy name this kind of policies? One for all kinds (`*`) would forbid its own end, and never go away again."""
+    selectors = (selector.kind for rule in policy.rules for selector in rule.match.kinds)
+    named = any(selector.strip("*") and fnmatchcase(kind, selector) for selector in selectors)
+    return named and (among is None or among(policy))
 
 
 def _named(key: str, policy: Policy) -> bool:

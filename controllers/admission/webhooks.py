@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from controllers.admission.acceptable import fitting, named_apart
 from controllers.admission.own_webhooks import FIXED
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.settings import Settings
@@ -104,7 +105,7 @@ def _resource_side(side: Side, policies: list[Policy], settings: Settings, disco
     else:
         rules_of = {name: collected.merged() for name, collected in shared.items() if collected}
     common = [_webhook(side, name, rules_of[name], settings, wanted) for name in ("Fail", "Ignore") if name in rules_of]
-    return configuration(side.kind, side.name, [*common, *own], settings.webhooks, wanted)
+    return configuration(side.kind, side.name, [*common, *named_apart(own)], settings.webhooks, wanted)
 
 
 def _operations(side: Side, rule: Rule, reach: Reach) -> frozenset[str]:
@@ -217,7 +218,7 @@ def _webhook(
         "admissionReviewVersions": ["v1"],
     }
     if conditions:
-        webhook["matchConditions"] = [dict(condition) for condition in conditions]
+        webhook["matchConditions"] = fitting(conditions)
     if side is MUTATING:
         webhook["reinvocationPolicy"] = "IfNeeded"
     return webhook

@@ -166,6 +166,20 @@ def _same(before: Object, after: Object) -> bool:
 def _compile(document: Object, before: Entry | None) -> Entry:
     """What is enforced of a stored document. INVARIANT (fail closed): a fault never takes rules out of force in silence."""
     name = document["metadata"]["name"]
+    kept = before.policy if before is not None else None
+    try:
+        return _compiled(document, kept)
+    except (
+        Exception
+    ) as error:  # INVARIANT (isolation): a bug that one policy meets must not end, again and again, what enforces all
+        logger.exception(
+            "policy %s: internal error, it %s", name, "is not in force" if kept is None else "stays as it was before"
+        )
+        return Entry(document, kept, InvalidPolicy("", f"internal error: {type(error).__name__}: {error}"))
+
+
+def _compiled(document: Object, kept: Policy | None) -> Entry:
+    name = document["metadata"]["name"]
     try:
         return Entry(document, compile_policy(document))
     except InvalidPolicy as invalid:
@@ -173,7 +187,6 @@ def _compile(document: Object, before: Entry | None) -> Entry:
     try:
         policy = compile_stored(document)
     except InvalidPolicy:
-        kept = before.policy if before is not None else None
         fate = "is not in force" if kept is None else "stays in force as it was before"
         logger.warning("policy %s does not compile and %s: %s", name, fate, error)
         return Entry(document, kept, error)

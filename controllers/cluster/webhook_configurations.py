@@ -159,6 +159,17 @@ class Configurations:
         self._live[kind, name] = written
         logger.info("%s %s: %d webhooks", kind, name, len(wanted["webhooks"]))
 
+    async def apply_all(self, configurations: Iterable[Object]) -> None:
+        """As `apply`; one that is refused keeps no other waiting, its error is raised in the end."""
+        refused: ApiError | None = None
+        for wanted in configurations:
+            try:
+                await self.apply(wanted)
+            except ApiError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
     async def remove(self, names: Iterable[tuple[str, str]]) -> None:
         """Takes configurations, (kind, name), away; the cluster then works as if we had never been there."""
         for kind, name in names:

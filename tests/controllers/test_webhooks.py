@@ -177,6 +177,36 @@ def test_a_policy_with_its_own_conditions_gets_its_own_webhook() -> None:
     assert (own["matchConditions"], own["timeoutSeconds"]) == (conditions, 4)
 
 
+def test_names_that_would_meet_or_be_too_long_are_told_apart() -> None:
+    """A tenant's policy `blue/q` must not stop the webhooks of everybody by being called as `blue-q` is."""
+    spec = {"webhookConfiguration": {"timeoutSeconds": 4}}
+    long = "n" * 250
+    hooks = validating(
+        policy("Pod", name="blue-q", spec=spec),
+        policy("Pod", name="q", namespace="blue", spec=spec),
+        policy("Pod", name=long, spec=spec),
+    )
+    names = [hook["name"] for hook in hooks]
+    assert names[0] == "validate.kyverno.svc-fail-finegrained-blue-q"
+    assert names[1].startswith("validate.kyverno.svc-fail-finegrained-blue-q-")
+    assert len(set(names)) == 3
+    assert max(map(len, names)) <= 253
+    paths = [hook["clientConfig"]["service"]["path"] for hook in hooks]
+    assert paths == [f"/validate/fail/finegrained/{key}" for key in ("blue-q", "blue/q", long)]
+
+
+def test_conditions_of_several_authors_fit_into_one_webhook() -> None:
+    ours = [{"name": "never-leases-and-events.pyvern.io", "expression": "1 == 1"}]
+    ours += [{"name": f"c{number}", "expression": f"{number} == {number}"} for number in range(63)]
+    theirs = Settings(webhooks=WebhookDefaults(match_conditions=({"name": "c1", "expression": "false"},)))
+    (hook,) = validating(policy("*", spec={"webhookConfiguration": {"matchConditions": ours}}), settings=theirs)
+    conditions = hook["matchConditions"]
+    assert len({condition["name"] for condition in conditions}) == len(conditions) == 64
+    text = " && ".join(condition["expression"] for condition in conditions)
+    for expression in ("false", "1 == 1", "0 == 0", "62 == 62", "coordination.k8s.io"):
+        assert expression in text
+
+
 def test_forced_ignore_moves_everything() -> None:
     (hook,) = validating(policy("Pod"), wanted=Wanted(ca_bundle=b"ca", force_ignore=True))
     assert (hook["name"], hook["failurePolicy"]) == ("validate.kyverno.svc-ignore", "Ignore")
