@@ -12,6 +12,7 @@ from typing import Any
 
 from controllers.admission.admission_reports import AdmissionReports
 from controllers.admission.exclusions import Exclusions
+from controllers.admission.follow_up import FollowUp
 from controllers.admission.leader import Reconciler
 from controllers.admission.recorder import Recorder, change_labels
 from controllers.admission.reviewer import Options, Reviewer, Snapshot
@@ -40,6 +41,7 @@ from controllers.cluster.server import WebhookServer
 from controllers.cluster.serving import ServingCertificate
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
+from controllers.cluster.update_requests import Writer
 from controllers.cluster.watch import Event, Target, follow
 from engine import PolicyException
 
@@ -94,6 +96,13 @@ class Admission:
             lambda: self.reviewer.snapshot.settings,
             report=reports.put if flags.admissionReports else None,
         )
+        self.updates = Writer(
+            self._client,
+            namespace=environment.namespace,
+            threshold=lambda: self.reviewer.snapshot.settings.update_request_threshold,
+            counted=self._update_counted,
+        )
+        self.follow_up = FollowUp(self.updates, self.events, account=flags.backgroundServiceAccountName)
         self.reviewer = Reviewer(
             policies=self.policies,
             namespaces=self.namespaces,
@@ -116,6 +125,7 @@ class Admission:
                 dump=flags.dumpPayload,
             ),
             ready=lambda: self._ready,
+            passed=self.follow_up.put,
         )
         self.server = WebhookServer(self.reviewer.respond, host=flags.webhookServerHost, port=flags.webhookServerPort)
         self.reconciler = Reconciler(
@@ -179,6 +189,8 @@ class Admission:
         self._tasks.spawn("kinds", self._kinds.run())
         self._tasks.spawn("events", self.events.run())
         self._tasks.spawn("recorder", self.recorder.run())
+        self._tasks.spawn("follow-up", self.follow_up.run())
+        self._tasks.spawn("update requests", self.updates.run())
         self._tasks.spawn("ephemeral reports", self.ephemeral_reports.run(self.flags.maxAuditWorkers))
         self._tasks.spawn("certificates", self._certificate.keep(self._renews))
         if not self.flags.disableMetrics:
@@ -219,6 +231,11 @@ class Admission:
         if not self._follow_up:
             self._follow_up = True
             asyncio.get_running_loop().call_soon(self._policies_changed)
+
+    def _update_counted(self, dropped: bool) -> None:
+        self.metrics.count(
+            "kyverno_breaker_drops" if dropped else "kyverno_updaterequest", ("update requests",) if dropped else ()
+        )
 
     def _policies_changed(self) -> None:
         """Once for all changes of one event: a list brings hundreds of policies."""
@@ -330,7 +347,9 @@ class Admission:
         except (*FAILURES, TimeoutError) as error:
             logger.warning("webhooks were left as they are: %s", error)
         await self.server.stop(patience=PATIENCE)
+        self.follow_up.flush()
         self.recorder.flush()
+        await self.updates.flush(3.0)
         await self.ephemeral_reports.flush(1.0)
         await self.events.flush(1.0)
         await self._metrics_server.stop()

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from controllers.admission import policy_review, review
+from controllers.admission.follow_up import Passed
 from controllers.admission.recorder import Record, Recorder
+from controllers.cluster import requests
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery
@@ -77,6 +79,7 @@ class Reviewer:
         snapshot: Snapshot,
         options: Options,
         ready: Callable[[], bool],
+        passed: Callable[[Passed], None] = lambda passed: None,
     ) -> None:
         self._policies = policies
         self._namespaces = namespaces
@@ -86,6 +89,7 @@ class Reviewer:
         self._recorder = recorder
         self._options = options
         self._ready = ready
+        self._passed = passed
         self.snapshot = snapshot
         self._among: dict[str, Callable[[Policy], bool]] = {
             name: partial(_shared, name, options.force_ignore) for name in ("Fail", "Ignore")
@@ -130,7 +134,7 @@ class Reviewer:
         policies, snapshot = self._policies.snapshot, self.snapshot
         try:
             request = await self._request(document, snapshot)
-        except review.UnknownResource as error:
+        except requests.UnknownResource as error:
             return 200, self._undecided(document, bucket, f"the kind of {error} is unknown")
         if self._options.dump:
             logger.info(
@@ -156,6 +160,8 @@ class Reviewer:
         ended = time.perf_counter()
         answer = review.answer(request.uid, verdict)
         self._recorder.put(Record(request, verdict, verb.webhook, ended - begun, time.perf_counter() - started))
+        if verdict.allowed and verb.verb is validate and not request.dry_run:
+            self._passed(Passed(policies, request, among or _every))
         return 200, answer
 
     async def _request(self, document: Object, snapshot: Snapshot) -> Request:
@@ -163,13 +169,13 @@ class Reviewer:
         labels = self._namespaces.labels(namespace) if namespace else None
         if namespace and labels is None:
             labels = await self._ask_labels(namespace)
-        asker = review.NOBODY
+        asker = requests.NOBODY
         if self._policies.needs_roles or snapshot.settings.needs_roles:
             if not await self._bindings.synced(5):
                 raise Unreachable("role bindings are not known yet")
             user = document["userInfo"]
-            asker = review.Asker(*self._bindings.of(user.get("username") or "", user.get("groups") or (), namespace))
-        return review.request_of(document, snapshot.discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
+            asker = requests.Asker(*self._bindings.of(user.get("username") or "", user.get("groups") or (), namespace))
+        return requests.request_of(document, snapshot.discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
 
     async def _ask_labels(self, namespace: str) -> Mapping[str, str] | None:
         """Labels of a namespace that the watch has not shown yet: a Pod may follow its namespace within milliseconds."""
@@ -276,6 +282,10 @@ def _ask(verb: Verb, policies: PolicySet, request: Request, among: Callable[[Pol
 def _shared(failure_policy: str, force_ignore: bool, policy: Policy) -> bool:
     wanted = policy.webhook
     return (force_ignore or wanted.failure_policy == failure_policy) and not wanted.fine_grained
+
+
+def _every(_: Policy) -> bool:
+    return True
 
 
 def _means(kind: str, among: Callable[[Policy], bool] | None, policy: Policy) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from controllers.admission.acceptable import fitting, named_apart
 from controllers.admission.own_webhooks import FIXED
+from controllers.cluster import generating
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.settings import Settings
 from controllers.cluster.webhook_configurations import MAX_TIMEOUT, Address, configuration, differs, fixed
@@ -17,6 +18,7 @@ from engine import Effect, Policy, Reach, Rule
 Object = dict[str, Any]
 EVERY_OPERATION = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 WRITES = frozenset({"CREATE", "UPDATE"})
+CHANGES = frozenset({"CREATE", "UPDATE", "DELETE"})
 _NAME = re.compile(r"[^a-z0-9.-]+")
 
 
@@ -96,7 +98,7 @@ def _resource_side(side: Side, policies: list[Policy], settings: Settings, disco
         failure_policy = "Ignore" if wanted.force_ignore else policy.webhook.failure_policy
         collected = _Rules() if policy.webhook.fine_grained else shared.setdefault(failure_policy, _Rules())
         for rule in rules:
-            for reach in rule.match.reach:
+            for reach in (*rule.match.reach, *_downstreams(rule)):
                 collected.add(reach, _operations(side, rule, reach), discovery, namespaced=bool(policy.identity.namespace))
         if policy.webhook.fine_grained and collected:
             own.append(_webhook(side, failure_policy, collected.merged(), settings, wanted, policy))
@@ -106,6 +108,13 @@ def _resource_side(side: Side, policies: list[Policy], settings: Settings, disco
         rules_of = {name: collected.merged() for name, collected in shared.items() if collected}
     common = [_webhook(side, name, rules_of[name], settings, wanted) for name in ("Fail", "Ignore") if name in rules_of]
     return configuration(side.kind, side.name, [*common, *named_apart(own)], settings.webhooks, wanted)
+
+
+def _downstreams(rule: Rule) -> Iterable[Reach]:
+    """What a synchronized generate rule makes is watched over by the same webhook as its triggers (spec 3.1)."""
+    if rule.effect is Effect.GENERATE and generating.synchronizes(rule):
+        for kind in generating.downstream_kinds(rule):
+            yield Reach(kind, CHANGES, True)
 
 
 def _operations(side: Side, rule: Rule, reach: Reach) -> frozenset[str]:

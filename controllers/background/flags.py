@@ -1,0 +1,48 @@
+"""The command line of the background controller: Kyverno's flags (spec 6.1)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from controllers.cluster import flags as command_line
+from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, logging_format, results, seconds
+
+FLAGS: Sequence[Flag] = (
+    Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
+    Flag("genWorkers", int, 10, "UpdateRequests carried out at the same time"),
+    Flag("maxBackgroundReports", int, 10000, "ephemeral reports stored; more are dropped"),
+    Flag("enableReporting", effects, effects(command_line.REPORTING), "types of rules whose results are reported"),
+    Flag("allowedResults", results, results(command_line.RESULTS), "results that are reported"),
+    Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
+    Flag("exceptionNamespace", str, "", "their namespace; * for all"),
+    Flag("metricsPort", int, 8000, "port of /metrics and of the probes"),
+    Flag("metricsHost", str, "", "address of /metrics and of the probes"),
+    Flag("disableMetrics", boolean, False, "no /metrics; the probes stay"),
+    Flag("omitEvents", str, "", "event reasons that are not written, comma-separated"),
+    Flag("maxQueuedEvents", int, 1000, "events waiting to be written; more are dropped"),
+    Flag("eventsRateLimitQPS", int, 50, "events written per second"),
+    Flag("eventsRateLimitBurst", int, 100, "events written at once"),
+    Flag("maxAPICallResponseLength", int, 2_000_000, "longest answer of an API call in a policy, in bytes"),
+    Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
+    Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),
+    Flag("loggingFormat", logging_format, "text", "text or json"),
+    Flag("v", int, 2, "verbosity; 4 and above also logs debug messages"),
+)
+ACCEPTED: Mapping[str, Parse] = {
+    **COMMON,
+    "resyncPeriod": seconds,
+    "openreportsEnabled": boolean,
+    "controllerRuntimeMetricsAddress": str,
+}
+"""Kyverno's flags that manifests carry and that change nothing here (yet): checked for their form, otherwise without effect."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags of this controller."""
+    return command_line.parser("controllers.background", FLAGS, ACCEPTED)
+
+
+def read(arguments: Sequence[str]) -> argparse.Namespace:
+    """The flags; unknown ones end the process with a message."""
+    return command_line.read(parser(), arguments)

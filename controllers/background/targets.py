@@ -1,0 +1,106 @@
+"""Mutate-existing rules carried out: the targets found, changed by the engine, written (spec 2.7)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from controllers.background.objects import Objects, Unserved, reference
+from controllers.cluster.client import ApiError, Unreachable
+from controllers.cluster.discovery import Resource
+from controllers.cluster.events import Reference
+from controllers.cluster.facts import Learns, settle
+from engine import EngineError, Object, Outcome, PolicySet, Request, Rule, Status, is_target, mutate_target, targets_of
+
+ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What became of one target. `outcome` is the rule's; `failure` says why it could not be written."""
+
+    object: Reference
+    outcome: Outcome
+    failure: Exception | None = None
+
+
+class Targets:
+    """Changes the targets of rules."""
+
+    def __init__(self, objects: Objects, world: Learns) -> None:
+        self._objects = objects
+        self._world = world
+
+    async def change(self, policies: PolicySet, rule: Rule, request: Request, *, done: Collection[str] = ()) -> list[Target]:
+        """Changes every target that the rule wants to change because of `request`; those whose uid is in `done` are left out.
+
+        Raises `EngineError` where the targets cannot be said, the API's errors where they cannot be found, `Unserved`.
+        """
+        selectors = await settle(partial(targets_of, rule, request), self._world)
+        seen = set(done)
+        results: list[Target] = []
+        for selector in selectors:
+            resource = self._objects.resource(selector["apiVersion"], selector["kind"])
+            async for document in self._selected(rule, resource, selector):
+                uid = document["metadata"]["uid"]
+                if uid in seen or not is_target(selector, document):
+                    continue
+                seen.add(uid)
+                result = await self._change(policies, rule, request, resource, document)
+                if result is not None:
+                    results.append(result)
+        return results
+
+    async def _selected(self, rule: Rule, resource: Resource, selector: dict[str, Any]) -> AsyncIterator[Object]:
+        """Stored objects among which the targets are."""
+        namespace, name = selector.get("namespace") or "", selector.get("name") or ""
+        if rule.policy.namespace:
+            if namespace not in ("", rule.policy.namespace):
+                raise Unserved(f"policy {rule.policy.key} may not change objects in namespace `{namespace}`")
+            namespace = rule.policy.namespace
+        exact = not _wild(namespace)
+        if name and not _wild(name) and exact and (namespace or not resource.namespaced):
+            found = await self._objects.get(resource, namespace, name)
+            if found is not None:
+                yield found
+            return
+        whole = self._objects.resource(selector["apiVersion"], selector["kind"].partition("/")[0])
+        async for document in self._objects.list(whole, namespace if exact else ""):
+            yield document
+
+    async def _change(
+        self, policies: PolicySet, rule: Rule, request: Request, resource: Resource, document: Object
+    ) -> Target | None:
+        about = reference(document)
+        exceptions = policies.exceptions_of(rule)
+        outcome = Outcome(Status.ERROR, "somebody else is always faster")
+        try:
+            for _ in range(ROUNDS):
+                found = await settle(partial(mutate_target, rule, request, document, exceptions=exceptions), self._world)
+                if found is None:
+                    return None
+                outcome = found
+                if outcome.status is not Status.PASS or outcome.patched is None or outcome.patched == document:
+                    return Target(about, outcome)
+                try:
+                    await self._objects.replace(resource, outcome.patched)
+                except ApiError as error:
+                    if error.not_found:
+                        return None
+                    if not error.conflict:
+                        return Target(about, outcome, error)
+                else:
+                    return Target(about, outcome)
+                again = await self._objects.get(resource, about.namespace, about.name)
+                if again is None or again["metadata"]["uid"] != about.uid:
+                    return None
+                document = again
+        except (EngineError, Unreachable) as error:
+            return Target(about, Outcome(Status.ERROR, str(error)), error)
+        return Target(about, outcome, ApiError(409, "Conflict", "somebody else is always faster"))
+
+
+def _wild(text: str) -> bool:
+    return "*" in text or "?" in text

@@ -1,0 +1,202 @@
+"""The life of UpdateRequests (spec 4.2): taken up, carried out, tried again, given up, removed.
+
+A request without status is Pending. What is done is deleted at once; what failed gets status Failed with the reason and the
+number of tries, so that another process goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from controllers.background.queue import Queue
+from controllers.background.update_request import FAILING, Carried, Carrier, NotYet, Pointless
+from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.metrics import Metrics
+from controllers.cluster.update_requests import UpdateRequest, collection, read
+from controllers.cluster.watch import Event as Seen
+from controllers.cluster.watch import Listed, Target, follow
+from engine import EvaluationError, LookupFailed, Object
+
+CONTROLLER = "background-controller"
+MAX_TRIES = 10
+MAX_TRIES_WRONG = 3
+"""Tries for rules that err: they will not get better by themselves, but what they look up may appear."""
+HELD = 500
+"""Requests whose documents are kept while they wait; others are read again when their turn comes."""
+LONGEST = 30.0
+Told = Callable[[UpdateRequest, Iterable[Carried]], None]
+GivenUp = Callable[[UpdateRequest, Iterable[Carried], str], None]
+logger = logging.getLogger("pyvern.worker")
+
+
+class Worker:
+    """Works on the UpdateRequests of one namespace, as long as this process leads."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        carrier: Carrier,
+        metrics: Metrics,
+        carried: Told,
+        given_up: GivenUp,
+    ) -> None:
+        self._client = client
+        self._path = collection(namespace)
+        self._carrier = carrier
+        self._metrics = metrics
+        self._told = carried
+        self._given_up = given_up
+        self._documents: dict[str, Object | None] = {}
+        self._generations: dict[str, int] = {}
+        self._seen: dict[str, float] = {}
+        self.queue = Queue(self._work)
+
+    async def run(self, workers: int) -> None:
+        """Works until cancelled."""
+        try:
+            await asyncio.gather(follow(self._client, Target(self._path), self._handle), self.queue.run(workers))
+        finally:
+            self.queue.clear()
+            self._documents.clear()
+            self._generations.clear()
+            self._seen.clear()
+
+    def _handle(self, event: Seen) -> None:
+        if isinstance(event, Listed):
+            listed = {document["metadata"]["name"] for document in event.objects}
+            for name in self._documents.keys() - listed:
+                self._forget(name)
+            for document in sorted(event.objects, key=_created):
+                self._take(document)
+        elif event.type == "DELETED":
+            self._forget(event.object["metadata"]["name"])
+        else:
+            self._take(event.object)
+
+    def _take(self, document: Object) -> None:
+        metadata = document["metadata"]
+        name = metadata["name"]
+        known = self._generations.get(name)
+        room = sum(1 for _ in self._documents) < HELD or self._documents.get(name) is not None
+        self._documents[name] = document if room else None
+        self._generations[name] = metadata["generation"]
+        if known != metadata["generation"]:
+            self._seen[name] = time.monotonic() - max(0.0, _age(document) - 1.0 if known is None else 0.0)
+            self.queue.put(name, read(document).subject)
+
+    def _forget(self, name: str) -> None:
+        self.queue.drop(name)
+        for known in (self._documents, self._generations, self._seen):
+            known.pop(name, None)
+
+    async def _work(self, name: str) -> float | None:
+        """One try."""
+        try:
+            if name not in self._documents:
+                return None
+            document = self._documents[name] or await self._client.get(f"{self._path}/{name}")
+            return await self._try(name, document, read(document))
+        except ApiError as error:
+            if error.not_found:
+                return None
+            logger.warning("UpdateRequest %s: %s", name, error)
+        except FAILURES as error:
+            logger.warning("UpdateRequest %s: %s", name, error)
+        return 1.0
+
+    async def _try(self, name: str, document: Object, update: UpdateRequest) -> float | None:
+        self._metrics.count("kyverno_controller_reconcile", (CONTROLLER,))
+        carried: list[Carried] = []
+        failures: list[Exception] = []
+        try:
+            carried = await self._carrier.carry_out(update, age=time.monotonic() - self._seen.get(name, 0.0))
+            failures = [failure for one in carried for failure in one.failures]
+        except NotYet as not_yet:
+            return not_yet.seconds
+        except Pointless as reason:
+            logger.debug("UpdateRequest %s: %s", name, reason)
+        except (*FAILING, LookupFailed) as error:
+            failures = [error]
+        self._told(update, carried)
+        if not failures:
+            return await self._finish(name, document)
+        tries = update.stored.tries + 1
+        message = "; ".join(dict.fromkeys(str(failure) for failure in failures))
+        if tries >= _most(failures):
+            logger.error("UpdateRequest of policy %s about %s is given up: %s", update.policy, update.about.text, message)
+            self._metrics.count("kyverno_controller_drop", (CONTROLLER,))
+            self._given_up(update, carried, message)
+            return await self._finish(name, document)
+        logger.info("UpdateRequest of policy %s about %s, try %d: %s", update.policy, update.about.text, tries, message)
+        self._metrics.count("kyverno_controller_requeue", (CONTROLLER, str(tries)))
+        await self._failed(name, message, tries, _done(update, carried))
+        return backoff(tries)
+
+    async def _finish(self, name: str, document: Object) -> float | None:
+        """Removes the request, unless it has been renewed meanwhile."""
+        current = self._documents.get(name) or document
+        if current["metadata"]["generation"] != document["metadata"]["generation"]:
+            return 0.0
+        try:
+            version = current["metadata"]["resourceVersion"]
+            await self._client.call("DELETE", f"{self._path}/{name}", body={"preconditions": {"resourceVersion": version}})
+        except ApiError as error:
+            if error.conflict:
+                self._documents[name] = None
+                return 0.0
+            if not error.not_found:
+                raise
+        return None
+
+    async def _failed(self, name: str, message: str, tries: int, done: list[Object]) -> None:
+        status: Object = {"state": "Failed", "message": message[:1024], "retryCount": tries}
+        if done:
+            status["generatedResources"] = done
+        try:
+            written = await self._client.merge(f"{self._path}/{name}/status", {"status": status})
+        except ApiError as error:
+            if not error.not_found:
+                raise
+        else:
+            if self._generations.get(name) == written["metadata"]["generation"]:
+                self._documents[name] = written
+
+
+def backoff(tries: int) -> float:
+    """Seconds before the next try: doubling, with some jitter."""
+    return min(LONGEST, 0.5 * 2.0 ** (tries - 1)) * random.uniform(0.8, 1.2)
+
+
+def _most(failures: Iterable[Exception]) -> int:
+    wrong = all(
+        isinstance(failure, EvaluationError) or (isinstance(failure, ApiError) and failure.status in (400, 422))
+        for failure in failures
+    )
+    return MAX_TRIES_WRONG if wrong else MAX_TRIES
+
+
+def _done(update: UpdateRequest, carried: Iterable[Carried]) -> list[Object]:
+    """Targets that must not be changed a second time by the same request."""
+    targets = [target for one in carried for target in one.targets if target.failure is None and target.outcome.patched]
+    done = {target.object.uid: target.object.document() for target in targets}
+    return [{"uid": uid} for uid in update.stored.done if uid not in done] + list(done.values())
+
+
+def _created(document: Mapping[str, Any]) -> str:
+    return str(document["metadata"].get("creationTimestamp") or "")
+
+
+def _age(document: Mapping[str, Any]) -> float:
+    created = _created(document)
+    if not created:
+        return 0.0
+    moment = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
