@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.clauses.filters import compile_exclusions, compile_filters
     from engine.compiler import (
-        BINDINGS,
         FRONTENDS,
-        bind,
         check_update,
         compile_exception,
         compile_policy,
         compile_stored,
         update_warnings,
     )
+    from engine.compiler.admission_policy import BINDINGS, bind
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from engine.rules.mutate_existing import is_target
 
 _HOMES = {
-    "BINDINGS": ("engine.compiler", "BINDINGS"),
+    "BINDINGS": ("engine.compiler.admission_policy", "BINDINGS"),
     "Effect": ("engine.policy", "Effect"),
     "EngineError": ("engine.errors", "EngineError"),
     "EvaluationError": ("engine.errors", "EvaluationError"),
@@ -68,7 +67,7 @@ _HOMES = {
     "Unknown": ("engine.errors", "Unknown"),
     "User": ("engine.request", "User"),
     "Verdict": ("engine.result", "Verdict"),
-    "bind": ("engine.compiler", "bind"),
+    "bind": ("engine.compiler.admission_policy", "bind"),
     "check_update": ("engine.compiler", "check_update"),
     "compile_exception": ("engine.compiler", "compile_exception"),
     "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),

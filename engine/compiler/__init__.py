@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.compiler.admission_policy import BINDINGS, bind, compile_admission_policy
 from engine.compiler.cleanup_policy import compile_cleanup_policy
 from engine.compiler.cluster_policy import compile_cluster_policy
 from engine.compiler.policy_exception import compile_exception
@@ -14,11 +13,10 @@ from engine.compiler.update import check_update, update_warnings
 from engine.document.size import deeper
 from engine.errors import InvalidPolicy
 from engine.policy import Policy
+from engine.rules.later import later
 
 __all__ = [
-    "BINDINGS",
     "FRONTENDS",
-    "bind",
     "check_update",
     "compile_exception",
     "compile_policy",
@@ -26,6 +24,7 @@ __all__ = [
     "update_warnings",
 ]
 
+compile_admission_policy = later("engine.compiler.admission_policy", "compile_admission_policy")
 FRONTENDS: dict[tuple[str, str], Callable[[Mapping[str, Any]], Policy]] = {
     ("kyverno.io", "ClusterPolicy"): compile_cluster_policy,
     ("kyverno.io", "Policy"): compile_cluster_policy,

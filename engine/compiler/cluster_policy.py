@@ -8,8 +8,6 @@ from typing import Any
 
 from engine.clauses.conditions import Conditions, compile_conditions
 from engine.clauses.context import compile_context
-from engine.clauses.expressions import ENVIRONMENT, Bindings
-from engine.clauses.expressions import Conditions as MatchConditions
 from engine.clauses.match import compile_match
 from engine.clauses.request_variables import Extractor, bind_request, extracted_images, with_rule_variables
 from engine.clauses.template import Template, compile_template
@@ -19,16 +17,18 @@ from engine.compiler.fields import check_fields
 from engine.compiler.identity import identity_of
 from engine.compiler.validation import check_policy, warnings_of
 from engine.errors import EvaluationError, InvalidPolicy
-from engine.lang.errors import ExpressionError, ExpressionSyntaxError
+from engine.lang.errors import ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
 from engine.policy import Check, Effect, Match, Policy, PolicyIdentity, Rule, WebhookSettings
 from engine.request import Object
 from engine.result import Outcome, Status
 from engine.rules.bodies import ACTIONS, BODIES, WITH_CONTEXT, WITH_POLICY
 from engine.rules.excepted import EXCEPTED, Evaluate, excepted_pod_security
+from engine.rules.later import later
 from engine.rules.pod_security import PodSecurityCheck
 from engine.scope import Scope
 
+compile_match_conditions = later("engine.compiler.match_conditions", "compile_match_conditions")
 SCORED = "policies.kyverno.io/scored"
 NOT_ON_DELETE = frozenset({"pattern", "anyPattern", "podSecurity", "manifests"})
 """Bodies that judge what an object looks like, which does not matter once it goes (spec 2.4)."""
@@ -79,20 +79,13 @@ def _identity(document: Mapping[str, Any]) -> PolicyIdentity:
 def _webhook(spec: Object) -> WebhookSettings:
     configuration = spec.get("webhookConfiguration") or {}
     conditions = tuple(configuration.get("matchConditions") or ())
-    compiled = MatchConditions(conditions, ENVIRONMENT, path="spec.webhookConfiguration.matchConditions")
+    path = "spec.webhookConfiguration.matchConditions"
     return WebhookSettings(
         failure_policy=configuration.get("failurePolicy") or spec.get("failurePolicy") or "Fail",
         timeout_seconds=configuration.get("timeoutSeconds") or spec.get("webhookTimeoutSeconds"),
         match_conditions=conditions,
-        holds=partial(_hold, compiled) if conditions else None,
+        holds=compile_match_conditions(conditions, path=path) if conditions else None,
     )
-
-
-def _hold(conditions: MatchConditions, scope: Scope) -> bool:
-    try:
-        return conditions(Bindings(scope))
-    except ExpressionError as error:
-        raise EvaluationError(str(error)) from error
 
 
 def _default(value: Any, default: bool) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.policy import Check
-from engine.rules import cel, deny, foreach, generate, mutate, pattern, pod_security
+from engine.rules import deny, foreach, generate, mutate, pattern, pod_security
+from engine.rules.later import later
 
 Compile = Callable[..., Check]
 
@@ -18,7 +19,7 @@ BODIES: dict[str, Compile] = {
     "pattern": pattern.compile_check,
     "anyPattern": pattern.compile_any_check,
     "deny": deny.compile_check,
-    "cel": cel.compile_check,
+    "cel": later("engine.rules.cel", "compile_check"),
     "foreach": foreach.compile_check,
     "podSecurity": pod_security.compile_check,
 }
