@@ -18,6 +18,7 @@ FLAGS: Sequence[Flag] = (
     Flag("aggregateReports", boolean, True, "merge ephemeral reports into reports"),
     Flag("policyReports", boolean, True, "write PolicyReports; otherwise results stay in ephemeral reports"),
     Flag("openreportsEnabled", boolean, False, "write reports of openreports.io instead of wgpolicyk8s.io"),
+    Flag("validatingAdmissionPolicyReports", boolean, True, "scan with ValidatingAdmissionPolicies labelled for reports"),
     Flag("skipResourceFilters", boolean, True, "resourceFilters of the ConfigMap do not limit scans"),
     Flag("enableReporting", effects, effects(command_line.REPORTING), "types of rules whose results are reported"),
     Flag("allowedResults", results, results(command_line.RESULTS), "results that are reported"),
@@ -40,7 +41,6 @@ FLAGS: Sequence[Flag] = (
 ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
     "resyncPeriod": seconds,
-    "validatingAdmissionPolicyReports": boolean,
     "mutatingAdmissionPolicyReports": boolean,
     "maxBackgroundReports": int,
     "controllerRuntimeMetricsAddress": str,

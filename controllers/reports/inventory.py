@@ -12,43 +12,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from controllers.cluster.client import FAILURES, ApiError, Client
-from controllers.cluster.discovery import Discovery, Resource
+from controllers.cluster.discovery import Resource
 from controllers.cluster.ephemeral_reports import content_hash
 from controllers.cluster.watch import Changed, Page, PagedEvent, Target, backoff, follow_pages, pages
-from engine import KindSelector, Object
+from controllers.reports.reach import Key
+from engine import Object
 
-Key = tuple[str, str]
-"""(group, plural)."""
 SETTLE = 0.2
 """Seconds to wait for more of the same: `kubectl apply -f folder` changes many policies at once."""
 PAGE = 250
-NEEDED = frozenset({"list", "watch"})
-OWN_GROUPS = frozenset({"reports.kyverno.io", "wgpolicyk8s.io", "openreports.io"})
-UNSCANNED = frozenset({("", "Event"), ("events.k8s.io", "Event")})
-RESTLESS = frozenset({("coordination.k8s.io", "Lease"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice")})
-"""Kinds that change every few seconds: scanned when a policy names them, not for the sake of a wildcard."""
 logger = logging.getLogger("pyvern.inventory")
 Inspect = Callable[[Resource, Object, bool], Awaitable[None]]
 """Looks at an object that is new or has changed; the last argument: it is looked at again although it did not change."""
-
-
-def scannable(selectors: Iterable[KindSelector], discovery: Discovery) -> dict[Key, Resource]:
-    """The resources that kinds of policies stand for and that can be listed and watched; of several versions the preferred."""
-    found: dict[Key, Resource] = {}
-    for selector in selectors:
-        if selector.subresource and selector.subresource != "*":
-            continue
-        wild = "*" in selector.kind or "?" in selector.kind
-        for resource in discovery.find(selector):
-            kind = (resource.group, resource.kind)
-            if resource.subresource or not resource.verbs >= NEEDED or resource.group in OWN_GROUPS or kind in UNSCANNED:
-                continue
-            if wild and kind in RESTLESS:
-                continue
-            key = (resource.group, resource.plural)
-            if key not in found or resource.preferred:
-                found[key] = resource
-    return found
 
 
 class Collection:

@@ -14,6 +14,8 @@ from engine import Response, Result, Rule, Status
 
 SOURCE = "kyverno-scan"
 MAX_CELLS = 5000
+POLICY_EVENT_EVERY = 30.0
+"""Seconds between two events on one policy: its objects have their own."""
 Cells = tuple[Rule, list[float] | None, HistogramCell | None]
 
 
@@ -25,13 +27,14 @@ class Observer:
         self._events = events
         self._cells: dict[tuple[int, str, bool, str, str], Cells] = {}
         self._epoch = -1
+        self._told: dict[str, float] = {}
 
     def looked(self, scanned: Scanned) -> None:
         """Takes one look at one object."""
         if self._metrics.exposure.counts(scanned.request.namespace):
             self._count(scanned)
         if scanned.changed:
-            for event in failures(scanned):
+            for event in self._events_of(scanned):
                 if self._events.full:
                     self._events.drop()
                 else:
@@ -55,6 +58,22 @@ class Observer:
         self._metrics.gauge("pyvern_reports_waiting", {(): waiting})
         self._metrics.gauge("pyvern_reports_stored", {(): reports})
         self._metrics.gauge("pyvern_replicas", {(): replicas})
+
+    def _events_of(self, scanned: Scanned) -> Iterable[Event]:
+        """One event on the object for each policy that it fails, all its rules in one note; one on the policy now and then."""
+        resource = Reference.of_request(scanned.request)
+        now = time.monotonic()
+        for response, failed in _failures(scanned):
+            identity = response.policy.identity
+            policy = Reference.of_policy(identity)
+            reason = "PolicyViolation" if any(result.status is Status.FAIL for result in failed) else "PolicyError"
+            note = "; ".join(f"policy {identity.key}/{result.rule.name} {result.status}: {result.message}" for result in failed)
+            yield Event("Warning", reason, "Resource Passed", resource, note, policy, SOURCE)
+            told = f"{identity.kind} {identity.key}"
+            if now - self._told.get(told, float("-inf")) > POLICY_EVENT_EVERY:
+                self._told[told] = now
+                note = "; ".join(f"[{result.rule.name}] {result.status}; {result.message}" for result in failed)
+                yield Event("Warning", reason, "Resource Passed", policy, f"{resource.text}: {note}", resource, SOURCE)
 
     def _count(self, scanned: Scanned) -> None:
         if self._epoch != self._metrics.epoch or len(self._cells) > MAX_CELLS:
@@ -93,18 +112,11 @@ class Observer:
         return cells
 
 
-def failures(scanned: Scanned) -> Iterable[Event]:
-    """One event for each policy that the object fails: all its rules in one note."""
-    resource = Reference.of_request(scanned.request)
+def _failures(scanned: Scanned) -> Iterable[tuple[Response, list[Result]]]:
     for response in scanned.responses:
         failed = [result for result in response.results if result.status in (Status.FAIL, Status.ERROR)]
-        if not failed:
-            continue
-        policy = Reference.of_policy(response.policy.identity)
-        reason = "PolicyViolation" if any(result.status is Status.FAIL for result in failed) else "PolicyError"
-        key = response.policy.identity.key
-        note = "; ".join(f"policy {key}/{result.rule.name} {result.status}: {result.message}" for result in failed)
-        yield Event("Warning", reason, "Resource Passed", resource, note, policy, SOURCE)
+        if failed:
+            yield response, failed
 
 
 def counter(metrics: Metrics, name: str) -> Callable[[str], None]:

@@ -33,11 +33,13 @@ from controllers.cluster.watch import Event, Listed, Target, follow
 from controllers.reports import forms
 from controllers.reports.aggregate import Aggregator, RuleKey, rules_of
 from controllers.reports.collect import Collector
-from controllers.reports.inventory import Inventory, Key, scannable
+from controllers.reports.inventory import Inventory
 from controllers.reports.members import Members
+from controllers.reports.native_policies import NativePolicies
 from controllers.reports.observe import Observer, counter
-from controllers.reports.scan import Scanner, takes_part
-from engine import Effect, KindSelector, Policy, PolicyException, Request, compile_filters
+from controllers.reports.reach import Key, resources_of, takes_part, together
+from controllers.reports.scan import Scanner
+from engine import Effect, Policy, PolicyException, PolicySet, Request, compile_filters
 from engine.report import Subject
 
 LEASE = "kyverno-reports-controller"
@@ -72,10 +74,12 @@ class Reports:
         self._reach: dict[PolicyKey, frozenset[Key]] = {}
         self._changed: set[PolicyKey] = set()
         self._exceptions: dict[tuple[str, str], PolicyException] = {}
+        self._in_force = PolicySet()
         self.metrics = Metrics()
         self.namespaces = Namespaces()
         self.policies = Policies(self._policy_changed)
         self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
+        self.native = NativePolicies(self._native_changed)
         self.kinds = Kinds(self._client, self._kinds_changed)
         self.members = Members(
             self._lease_client, namespace=environment.namespace, identity=environment.pod, changed=self._members_changed
@@ -99,7 +103,7 @@ class Reports:
             counted=counter(self.metrics, "pyvern_reports"),
         )
         self._scanner = Scanner(
-            policies=lambda: self.policies.snapshot,
+            policies=lambda: self._in_force,
             namespaces=self.namespaces,
             world=World(self._client, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout),
             aggregator=self.aggregator,
@@ -165,6 +169,9 @@ class Reports:
         self._tasks.spawn("metrics config", follow(self._client, exposure, self._exposure_changed))
         self._tasks.spawn("policies", self.policies.run(self._client))
         self._tasks.spawn("exceptions", self.exceptions.run(self._client))
+        if self.flags.validatingAdmissionPolicyReports:
+            self._tasks.spawn("native policies", self.native.run(self._client))
+            await self.native.wait()
         self._tasks.spawn("namespaces", follow(self._client, NAMESPACES, self._namespaces_changed))
         self._tasks.spawn("kinds", self.kinds.run())
         self._tasks.spawn("events", self.events.run())
@@ -174,7 +181,7 @@ class Reports:
         await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
         await self.members.wait()
-        self._rules = self._rules_now()
+        self._enforce()
         self._tasks.spawn("reports", self.aggregator.run(self.flags.aggregationWorkers))
         await self.aggregator.wait()
         self._started = True
@@ -200,7 +207,14 @@ class Reports:
 
     def _policy_changed(self, entry: Entry, change: Change) -> None:
         metadata = entry.document["metadata"]
-        self._changed.add((entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"]))
+        self._follow([(entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"])])
+
+    def _native_changed(self, names: Iterable[str]) -> None:
+        self._follow([("ValidatingAdmissionPolicy", "", name) for name in names])
+
+    def _follow(self, changed: Iterable[PolicyKey]) -> None:
+        """Once for all changes of one event: a list brings hundreds of policies."""
+        self._changed.update(changed)
         if not self._follow_up:
             self._follow_up = True
             asyncio.get_running_loop().call_soon(self._policies_changed)
@@ -210,7 +224,7 @@ class Reports:
         self._follow_up = False
         if not self._started:
             return
-        self._rules = self._rules_now()
+        self._enforce()
         before, self._reach = self._reach, self._reach_now()
         touched = {key for policy in self._changed for reach in (before, self._reach) for key in reach.get(policy, ())}
         self._changed.clear()
@@ -219,6 +233,7 @@ class Reports:
 
     def _exceptions_changed(self, exceptions: tuple[PolicyException, ...]) -> None:
         self.policies.except_(exceptions)
+        self._enforce()
         before, self._exceptions = self._exceptions, {(e.identity.namespace, e.identity.name): e for e in exceptions}
         names = {
             reference.policy
@@ -243,7 +258,7 @@ class Reports:
     def _reading_namespaces(self) -> set[Key]:
         """The resources for which some policy reads labels of namespaces."""
         found: set[Key] = set()
-        for policy in self.policies.snapshot:
+        for policy in self._in_force:
             if takes_part(policy) and any(rule.match.needs_namespace_labels for rule in policy.rules):
                 found |= self._reach.get(_key(policy), frozenset())
         return found
@@ -292,26 +307,27 @@ class Reports:
 
     # What policies reach
 
-    def _rules_now(self) -> dict[RuleKey, bool]:
-        allowed: frozenset[Effect] = self.flags.enableReporting
-        scanning = self.flags.backgroundScan and Effect.VALIDATE in allowed
-        return rules_of(self.policies.snapshot, scanning=scanning)
+    def _enforce(self) -> None:
+        """The policies of this moment, native ones among them, and the rules whose rows reports may hold."""
+        in_force = self.policies.snapshot
+        for policy in self.native.compiled.values():
+            in_force = in_force.plus(policy)
+        self._in_force = in_force
+        self._rules = rules_of(in_force, scanning=self._scanning)
+
+    @property
+    def _scanning(self) -> bool:
+        return bool(self.flags.backgroundScan) and Effect.VALIDATE in self.flags.enableReporting
 
     def _reach_now(self) -> dict[PolicyKey, frozenset[Key]]:
-        if not self.flags.backgroundScan or Effect.VALIDATE not in self.flags.enableReporting:
+        if not self._scanning:
             return {}
         discovery = self.kinds.discovery
-        return {
-            _key(policy): frozenset(scannable(_selectors(policy), discovery))
-            for policy in self.policies.snapshot
-            if takes_part(policy)
-        }
+        return {_key(policy): frozenset(resources_of(policy, discovery)) for policy in self._in_force if takes_part(policy)}
 
     def _follow_kinds(self) -> None:
-        selectors = [
-            selector for policy in self.policies.snapshot if _key(policy) in self._reach for selector in _selectors(policy)
-        ]
-        wanted = scannable(selectors, self.kinds.discovery)
+        scanned = (policy for policy in self._in_force if _key(policy) in self._reach)
+        wanted = together(resources_of(policy, self.kinds.discovery) for policy in scanned)
         self.inventory.want(wanted)
         kinds = {(resource.group, resource.kind) for resource in wanted.values()}
         self.aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
@@ -377,16 +393,6 @@ def _form(flags: argparse.Namespace) -> forms.Form:
     if not flags.policyReports or not flags.aggregateReports:
         return forms.EPHEMERAL_REPORTS
     return forms.OPEN_REPORTS if flags.openreportsEnabled else forms.POLICY_REPORTS
-
-
-def _selectors(policy: Policy) -> Iterable[KindSelector]:
-    """The kinds that the scan asks the policy about."""
-    return [
-        selector
-        for rule in policy.rules
-        if rule.effect is Effect.VALIDATE and not rule.needs_user
-        for selector in rule.match.kinds
-    ]
 
 
 def _key(policy: Policy) -> PolicyKey:

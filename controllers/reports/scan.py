@@ -12,6 +12,7 @@ from controllers.cluster.discovery import Resource
 from controllers.cluster.facts import Learns, settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.reports.aggregate import Aggregator
+from controllers.reports.reach import takes_part
 from engine import (
     Facts,
     GroupVersionKind,
@@ -19,7 +20,6 @@ from engine import (
     Lookup,
     LookupFailed,
     Object,
-    Policy,
     PolicySet,
     Request,
     Response,
@@ -132,11 +132,6 @@ class Scanner:
             now=now,
             seed=now,
         )
-
-
-def takes_part(policy: Policy) -> bool:
-    """Is the policy for background scans, and do its results go into reports?"""
-    return policy.background and report.reported(policy.identity)
 
 
 def _ask(policies: PolicySet, request: Request, facts: Facts) -> tuple[Response, ...]:
