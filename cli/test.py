@@ -73,12 +73,12 @@ def run_local(options: Options, say: Callable[[str], None]) -> int:
     A test that cannot be run is named and counts as an error; the others run all the same, where Kyverno stops. Raises
     `UsageError`.
     """
-    from cli import test_output, testfile, testsuite
+    from cli import testfile, testoutput, testsuite
 
     if not options.paths:
         raise UsageError("a folder with tests is required")
     select = selecting(options.selector)
-    write = test_output.FORMATS[options.output_format]
+    write = testoutput.FORMATS[options.output_format]
     files = list(testfile.find(options.paths, options.file_name))
     if not files:
         say("No test yamls available")
