@@ -122,6 +122,7 @@ class Admission:
                 protect_managed=flags.protectManagedResources,
                 exceptions_enabled=flags.enablePolicyException,
                 exception_namespace=flags.exceptionNamespace,
+                background_account=flags.backgroundServiceAccountName,
                 dump=flags.dumpPayload,
             ),
             ready=lambda: self._ready,

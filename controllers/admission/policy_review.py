@@ -7,6 +7,7 @@ from typing import Any
 
 from controllers.admission import review
 from controllers.admission.generate_targets import check_generate_targets
+from controllers.admission.permissions import check_permissions
 from controllers.admission.policy_hints import hints
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
@@ -16,8 +17,11 @@ Object = dict[str, Any]
 DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
-async def policy(document: Object, discovery: Discovery, client: Client) -> bytes:
-    """A ClusterPolicy or Policy: denied with path and reason when it does not compile, else let in with warnings."""
+async def policy(document: Object, discovery: Discovery, client: Client, *, account: str) -> bytes:
+    """A ClusterPolicy or Policy: denied with path and reason when it does not compile, else let in with warnings.
+
+    `account` is the user name of the background controller, which must be allowed what the policy asks of it.
+    """
     uid, written = document["uid"], document.get("object")
     if not written:
         return review.allowed(uid)
@@ -31,6 +35,8 @@ async def policy(document: Object, discovery: Discovery, client: Client) -> byte
             warnings = update_warnings(before, written)
             check_update(before, written)
         await _check_conditions(compiled, client)
+        if account and not (before and before.get("spec") == written.get("spec")):
+            await check_permissions(compiled, discovery, client, account=account)
     except InvalidPolicy as error:
         return review.denied(uid, str(error), warnings)
     return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery)])

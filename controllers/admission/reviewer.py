@@ -61,6 +61,7 @@ class Options(NamedTuple):
     protect_managed: bool = False
     exceptions_enabled: bool = False
     exception_namespace: str = ""
+    background_account: str = ""
     dump: bool = False
 
 
@@ -211,7 +212,9 @@ class Reviewer:
         )
 
     async def _policy(self, document: Object) -> bytes:
-        return await policy_review.policy(document, self.snapshot.discovery, self._client)
+        return await policy_review.policy(
+            document, self.snapshot.discovery, self._client, account=self._options.background_account
+        )
 
     async def _exception(self, document: Object) -> bytes:
         return policy_review.exception(

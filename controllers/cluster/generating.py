@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -76,8 +76,18 @@ def downstreams(rule: Rule, discovery: Discovery) -> tuple[Resource, ...]:
 
 def downstream_kinds(rule: Rule) -> tuple[KindSelector, ...]:
     """The kinds of downstreams of a generate rule; those that are variables are left out."""
-    written = ((api_version, kind) for api_version, kind in _kinds(rule) if "{{" not in f"{api_version}{kind}" and kind)
-    return tuple(dict.fromkeys(selector(api_version, kind) for api_version, kind in written))
+    return tuple(dict.fromkeys(kind for target in targets(rule) for kind in kinds_of(target)))
+
+
+def kinds_of(target: Mapping[str, Any]) -> tuple[KindSelector, ...]:
+    """The kinds of one target of a generate rule; those that are variables are left out."""
+    written: list[tuple[str, str]] = []
+    if target.get("cloneList"):
+        parts = (str(kind).rpartition("/") for kind in target["cloneList"].get("kinds") or ())
+        written += [(api_version, kind) for api_version, _, kind in parts]
+    else:
+        written.append((str(target.get("apiVersion") or ""), str(target.get("kind") or "").strip()))
+    return tuple(selector(api_version, kind) for api_version, kind in written if kind and "{{" not in f"{api_version}{kind}")
 
 
 def copies(rule: Rule, api_version: str, kind: str, namespace: str, name: str) -> bool:
@@ -94,16 +104,6 @@ def selector(api_version: str, kind: str) -> KindSelector:
 
 def _generate(rule: Rule) -> Mapping[str, Any]:
     return rule.document.get("generate") or {}
-
-
-def _kinds(rule: Rule) -> Iterator[tuple[str, str]]:
-    for target in targets(rule):
-        if target.get("cloneList"):
-            for written in target["cloneList"].get("kinds") or ():
-                api_version, _, kind = str(written).rpartition("/")
-                yield api_version, kind
-        else:
-            yield str(target.get("apiVersion") or ""), str(target.get("kind") or "")
 
 
 def _copies(target: Mapping[str, Any], api_version: str, kind: str, namespace: str, name: str) -> bool:

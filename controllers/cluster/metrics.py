@@ -37,6 +37,8 @@ UNLABELLED = frozenset({"resource_namespace"})
 
 @dataclass(frozen=True, slots=True)
 class Definition:
+    """A metric: `type` is counter, gauge or histogram, `labels` its dimensions in the order of rows."""
+
     type: str
     labels: tuple[str, ...]
     help: str
