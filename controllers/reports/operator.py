@@ -31,22 +31,21 @@ from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
 from controllers.cluster.watch import Event, Listed, Target, follow
 from controllers.reports import forms
-from controllers.reports.aggregate import Aggregator, RuleKey, rules_of
+from controllers.reports.aggregate import Aggregator
 from controllers.reports.collect import Collector
+from controllers.reports.in_force import InForce, PolicyKey
 from controllers.reports.inventory import Inventory
 from controllers.reports.members import Members
 from controllers.reports.native_policies import NativePolicies
 from controllers.reports.observe import Observer, counter
-from controllers.reports.reach import Key, resources_of, takes_part, together
 from controllers.reports.scan import Scanner
-from engine import Effect, Policy, PolicyException, PolicySet, Request, compile_filters
+from engine import Effect, PolicyException, Request, compile_filters
 from engine.report import Subject
 
 LEASE = "kyverno-reports-controller"
 STATE_EVERY = 2.0
 DRAIN = 5.0
 logger = logging.getLogger("pyvern.operator")
-PolicyKey = tuple[str, str, str]
 
 
 class MissingKinds(Exception):
@@ -70,11 +69,8 @@ class Reports:
         self._follow_up = False
         self._settings = settings_module.default_settings(environment.namespace)
         self._filters: Callable[[Request], bool] = _nothing
-        self._rules: dict[RuleKey, bool] = {}
-        self._reach: dict[PolicyKey, frozenset[Key]] = {}
         self._changed: set[PolicyKey] = set()
-        self._exceptions: dict[tuple[str, str], PolicyException] = {}
-        self._in_force = PolicySet()
+        self.in_force = InForce(scanning=flags.backgroundScan and Effect.VALIDATE in flags.enableReporting)
         self.metrics = Metrics()
         self.namespaces = Namespaces()
         self.policies = Policies(self._policy_changed)
@@ -97,13 +93,13 @@ class Reports:
         self.aggregator = Aggregator(
             self._client,
             self.form,
-            rules=lambda: self._rules,
+            rules=lambda: self.in_force.rules,
             lost=self._report_lost,
             mine=self.members.mine,
             counted=counter(self.metrics, "pyvern_reports"),
         )
         self._scanner = Scanner(
-            policies=lambda: self._in_force,
+            policies=lambda: self.in_force.policies,
             namespaces=self.namespaces,
             world=World(self._client, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout),
             aggregator=self.aggregator,
@@ -116,7 +112,7 @@ class Reports:
             self._client,
             aggregator=self.aggregator,
             inventory=self.inventory,
-            rules=lambda: self._rules,
+            rules=lambda: self.in_force.rules,
             allowed=flags.allowedResults,
             mine=self.members.mine,
         )
@@ -181,7 +177,7 @@ class Reports:
         await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
         await self.members.wait()
-        self._enforce()
+        self._renew()
         self._tasks.spawn("reports", self.aggregator.run(self.flags.aggregationWorkers))
         await self.aggregator.wait()
         self._started = True
@@ -224,49 +220,38 @@ class Reports:
         self._follow_up = False
         if not self._started:
             return
-        self._enforce()
-        before, self._reach = self._reach, self._reach_now()
-        touched = {key for policy in self._changed for reach in (before, self._reach) for key in reach.get(policy, ())}
+        self._renew()
+        before = self.in_force.reach
+        self._aim()
+        self.inventory.sweep(self.in_force.touched_by(self._changed, before))
         self._changed.clear()
-        self._follow_kinds()
-        self.inventory.sweep(touched)
+
+    def _renew(self) -> None:
+        self.in_force.renew(self.policies.snapshot, self.native.compiled.values())
+
+    def _aim(self) -> None:
+        """Follows what the policies reach now; what is out of reach loses the rows of its scans."""
+        wanted = self.in_force.aim(self.kinds.discovery)
+        self.inventory.want(wanted)
+        kinds = {(resource.group, resource.kind) for resource in wanted.values()}
+        self.aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
 
     def _exceptions_changed(self, exceptions: tuple[PolicyException, ...]) -> None:
         self.policies.except_(exceptions)
-        self._enforce()
-        before, self._exceptions = self._exceptions, {(e.identity.namespace, e.identity.name): e for e in exceptions}
-        names = {
-            reference.policy
-            for key in before.keys() | self._exceptions.keys()
-            if before.get(key) is not self._exceptions.get(key)
-            for exception in (before.get(key), self._exceptions.get(key))
-            if exception is not None
-            for reference in exception.references
-        }
-        self.inventory.sweep({key for policy, keys in self._reach.items() if _name(policy) in names for key in keys})
+        self._renew()
+        self.inventory.sweep(self.in_force.touched_by_exceptions(exceptions))
 
     def _namespaces_changed(self, event: Event) -> None:
-        if isinstance(event, Listed):
-            self.namespaces.handle(event)
-            return
-        name = event.object["metadata"]["name"]
+        """Objects of a namespace whose labels are others now, or were not known when they were looked at."""
+        name = "" if isinstance(event, Listed) else event.object["metadata"]["name"]
         before = self.namespaces.labels(name)
         self.namespaces.handle(event)
-        if event.type != "DELETED" and before is not None and before != self.namespaces.labels(name):
-            self.inventory.sweep(self._reading_namespaces(), namespace=name)
-
-    def _reading_namespaces(self) -> set[Key]:
-        """The resources for which some policy reads labels of namespaces."""
-        found: set[Key] = set()
-        for policy in self._in_force:
-            if takes_part(policy) and any(rule.match.needs_namespace_labels for rule in policy.rules):
-                found |= self._reach.get(_key(policy), frozenset())
-        return found
+        if isinstance(event, Listed) or before != self.namespaces.labels(name):
+            self.inventory.sweep(self.in_force.reading_namespaces(), namespace=name)
 
     def _kinds_changed(self, _: Discovery) -> None:
         if self._started:
-            self._reach = self._reach_now()
-            self._follow_kinds()
+            self._aim()
 
     def _members_changed(self) -> None:
         """Some objects have come to this replica, some have left it."""
@@ -304,33 +289,6 @@ class Reports:
             return
         group = subject.api_version.rpartition("/")[0]
         self._tasks.spawn("revisit", self.inventory.revisit(group, subject.kind, subject.name, subject.namespace))
-
-    # What policies reach
-
-    def _enforce(self) -> None:
-        """The policies of this moment, native ones among them, and the rules whose rows reports may hold."""
-        in_force = self.policies.snapshot
-        for policy in self.native.compiled.values():
-            in_force = in_force.plus(policy)
-        self._in_force = in_force
-        self._rules = rules_of(in_force, scanning=self._scanning)
-
-    @property
-    def _scanning(self) -> bool:
-        return bool(self.flags.backgroundScan) and Effect.VALIDATE in self.flags.enableReporting
-
-    def _reach_now(self) -> dict[PolicyKey, frozenset[Key]]:
-        if not self._scanning:
-            return {}
-        discovery = self.kinds.discovery
-        return {_key(policy): frozenset(resources_of(policy, discovery)) for policy in self._in_force if takes_part(policy)}
-
-    def _follow_kinds(self) -> None:
-        scanned = (policy for policy in self._in_force if _key(policy) in self._reach)
-        wanted = together(resources_of(policy, self.kinds.discovery) for policy in scanned)
-        self.inventory.want(wanted)
-        kinds = {(resource.group, resource.kind) for resource in wanted.values()}
-        self.aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
 
     # Upkeep
 
@@ -393,16 +351,6 @@ def _form(flags: argparse.Namespace) -> forms.Form:
     if not flags.policyReports or not flags.aggregateReports:
         return forms.EPHEMERAL_REPORTS
     return forms.OPEN_REPORTS if flags.openreportsEnabled else forms.POLICY_REPORTS
-
-
-def _key(policy: Policy) -> PolicyKey:
-    identity = policy.identity
-    return identity.kind, identity.namespace, identity.name
-
-
-def _name(key: PolicyKey) -> str:
-    _, namespace, name = key
-    return f"{namespace}/{name}" if namespace else name
 
 
 def _nothing(_: Request) -> bool:
