@@ -85,6 +85,8 @@ def _words(text: str, known: Collection[str]) -> list[str]:
 
 
 class Flag(NamedTuple):
+    """A flag that has an effect: `parse` makes its value of a text and raises ArgumentTypeError."""
+
     name: str
     parse: Parse
     default: Any

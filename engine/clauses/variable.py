@@ -172,8 +172,10 @@ def _strip(inner: str) -> tuple[str, bool]:
 
 
 def inserted(value: Any) -> str:
+    """A variable's value inside a text: a string as it is, anything else as Go's JSON (spec 2.10)."""
     return value if isinstance(value, str) else go_json.dumps(value)
 
 
 def unescape(text: str) -> str:
+    """`\\{{` is how a policy writes braces that are no variable."""
     return _ESCAPED.sub(r"\1", text) if "\\{{" in text else text

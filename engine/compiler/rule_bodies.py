@@ -15,6 +15,7 @@ NOT_TEXT = 'labels and annotations supports only string values, "use double quot
 
 
 def check_validate(validate: Object, path: str, *, namespaced: bool) -> None:
+    """One body, and overrides only where they can mean something. Raises `InvalidPolicy` (spec 3.4)."""
     bodies = [body for body in BODIES if validate.get(body) is not None]
     if not bodies:
         raise InvalidPolicy(f"{path}.validate", "one of pattern, anyPattern, deny, foreach, cel must be specified")
@@ -45,6 +46,7 @@ def _check_foreach(entries: Any, path: str, bodies: tuple[str, ...]) -> None:
 
 
 def check_mutate(mutate: Object, spec: Object, path: str, namespace: str) -> None:
+    """One way to change things, and targets that can be found. Raises `InvalidPolicy` (spec 2.7, 3.4)."""
     here = f"{path}.mutate"
     found = [body for body in FOREACH_PATCHES if mutate.get(body)]
     if not found:
@@ -78,6 +80,7 @@ def _check_tags(patch: Any, path: str) -> None:
 
 
 def check_generate(generate: Object, path: str, namespace: str) -> None:
+    """One source of data and a whole target. Raises `InvalidPolicy` (spec 2.8, 3.4)."""
     here = f"{path}.generate"
     if generate.get("foreach"):
         for index, entry in enumerate(generate["foreach"]):
@@ -121,6 +124,7 @@ def _check_clone_list(target: Mapping[str, Any], path: str, namespace: str) -> N
 
 
 def check_verify_images(entries: list[Object], spec: Object, path: str) -> None:
+    """Images are named, and only enforcing rules change digests. Raises `InvalidPolicy` (spec 2.9, 3.4)."""
     for index, entry in enumerate(entries):
         where = f"{path}.verifyImages[{index}]"
         if not entry.get("imageReferences") and not entry.get("image"):

@@ -46,6 +46,7 @@ mapping = _typed("a map", dict)
 
 
 def one_of(*values: str) -> Check:
+    """One of these strings."""
     supported = ", ".join(f'"{value}"' for value in values)
 
     def check(value: Any, path: str) -> None:
@@ -57,6 +58,8 @@ def one_of(*values: str) -> Check:
 
 
 def list_of(member: Check) -> Check:
+    """A list without nulls."""
+
     def check(value: Any, path: str) -> None:
         if not isinstance(value, list):
             raise InvalidPolicy(path, f"must be a list, got {_kind(value)}")
@@ -69,6 +72,8 @@ def list_of(member: Check) -> Check:
 
 
 def map_of(member: Check) -> Check:
+    """A map with any keys."""
+
     def check(value: Any, path: str) -> None:
         mapping(value, path)
         for key, item in value.items():

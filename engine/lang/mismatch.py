@@ -57,6 +57,7 @@ def _path_text(at: Path, where: Where) -> str:
 
 
 def joined(bad: list[Mismatch], at: Path, where: Where) -> Mismatch:
+    """Several mismatches of one map as one that stands at the map itself."""
     if len(bad) == 1:
         return bad[0]
     mentions = 0

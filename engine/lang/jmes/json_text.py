@@ -25,6 +25,7 @@ def loads(text: str) -> Any:
 
 
 def valid_text(text: str) -> str:
+    """`text` with the replacement character for lone surrogates, as Go decodes them."""
     return _SURROGATE.sub("\ufffd", text)
 
 
