@@ -99,13 +99,18 @@ def _row(fields: Mapping[str, Any], result: Result, status: str, resources: list
     return row
 
 
+NO_NAMESPACE = "default"
+"""What a row says of an object without a namespace, cluster-scoped ones too: readers of Kyverno 1.16's `apply -p` know it so
+(peer-apply.json). Only the report does; objects and other texts keep what they have (spec 5.1)."""
+
+
 def reference(object_: Object) -> dict[str, str]:
     """The object as a result refers to it."""
     metadata = object_.get("metadata") or {}
     found = {
         "apiVersion": str(object_.get("apiVersion") or ""),
         "kind": str(object_.get("kind") or ""),
-        "namespace": namespace_of(object_),
+        "namespace": namespace_of(object_) or NO_NAMESPACE,
         "name": name_of(object_),
         "uid": str(metadata.get("uid") or ""),
     }

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.local.binaries import can_provide, provide
 from deploy.local.console import Blocked
@@ -14,6 +15,9 @@ from deploy.local.control_plane import ControlPlane
 from deploy.local.installation import install
 from deploy.local.operators import Operators, Running
 from deploy.local.processes import host_address
+
+settings.register_profile("pyvern", deadline=None)  # a busy machine is no failure
+settings.load_profile("pyvern")
 
 RunOperator = Callable[..., Running]
 
