@@ -150,11 +150,11 @@ def backoff(attempt: int, *, ceiling: float = 10.0) -> float:
     return random.uniform(0.1, min(ceiling, 0.25 * 2.0 ** min(attempt, 10)))
 
 
-async def list_all(client: Client, target: Target) -> tuple[tuple[Object, ...], str]:
+async def list_all(client: Client, target: Target, *, size: int = PAGE) -> tuple[tuple[Object, ...], str]:
     """All objects and the resourceVersion to watch from, page by page. Raises ApiError (410: the list took too long)."""
     objects: list[Object] = []
     version = ""
-    async for page, version in pages(client, target):  # noqa: B007  the last one counts
+    async for page, version in pages(client, target, size=size):  # noqa: B007  the last one counts
         objects.extend(page.objects)
     return tuple(objects), version
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,66 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from controllers.cluster.certificate_store import Store, decide_apart
 from controllers.cluster.certificates import bundle, decide, due, new_ca, new_leaf, newest, pair_of, serves
-from controllers.cluster.client import ApiError, Client
-from controllers.cluster.pair import MANAGED_BY, Decision, Names, Question, UnusableCertificate
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
+from controllers.cluster.lease import now_utc
+from controllers.cluster.pair import MANAGED_BY, Decision, Material, Names, Pair, Question, UnusableCertificate
 
 START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 NAMES = Names("kyverno-svc", "kyverno", "ca", "pair", server_ip="127.0.0.1:9443")
-
-
-class Secrets(Client):
-    """The Secrets of one namespace, as the API server keeps them: versions, conflicts, nothing else."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, dict[str, Any]] = {}
-        self.version = 0
-
-    async def get(self, path: str, **_: str) -> Any:
-        await asyncio.sleep(0)
-        try:
-            return self.stored[path.rsplit("/", 1)[1]]
-        except KeyError:
-            raise ApiError(404, "NotFound", path) from None
-
-    async def create(self, path: str, body: Any) -> Any:
-        await asyncio.sleep(0)
-        if body["metadata"]["name"] in self.stored:
-            raise ApiError(409, "AlreadyExists", path)
-        return self._keep(body)
-
-    async def replace(self, path: str, body: Any) -> Any:
-        await asyncio.sleep(0)
-        if self.stored[path.rsplit("/", 1)[1]]["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
-            raise ApiError(409, "Conflict", path)
-        return self._keep(body)
-
-    def _keep(self, body: Any) -> Any:
-        self.version += 1
-        kept = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-        self.stored[body["metadata"]["name"]] = kept
-        return kept
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime.datetime:
-        return self.now
-
-
-async def decide_here(question: Question) -> Decision:
-    return decide(question)
-
-
-def store_of(secrets: Secrets, clock: Clock) -> Store:
-    return Store(secrets, NAMES, clock, decide=decide_here)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.mark.parametrize(
@@ -100,87 +51,157 @@ def test_an_old_authority_stays_trusted_while_it_lives() -> None:
     assert len(x509.load_pem_x509_certificates(bundle(new, old, START + 400 * DAY))) == 1
 
 
-def test_replicas_that_start_together_agree(clock: Clock) -> None:
-    secrets = Secrets()
-
-    async def start() -> list[Any]:
-        return await asyncio.gather(*(store_of(secrets, clock).ensure(renew=False) for _ in range(5)))
-
-    assert len({material.leaf for material in asyncio.run(start())}) == 1
-
-
-def test_a_due_certificate_is_renewed_and_the_old_one_still_trusted(clock: Clock) -> None:
-    secrets = Secrets()
-    store = store_of(secrets, clock)
-    before = asyncio.run(store.ensure(renew=True))
-    clock.now = START + 110 * DAY
-    leaf = asyncio.run(store.ensure(renew=True))
-    assert leaf.leaf != before.leaf
-    assert leaf.ca_bundle == before.ca_bundle
-    clock.now = START + 250 * DAY
-    after = asyncio.run(store.ensure(renew=True))
-    assert serves(after.leaf, after.ca_bundle, NAMES)
-    assert serves(leaf.leaf, after.ca_bundle, NAMES)
+def secret(name: str, pair: Pair, labels: Mapping[str, str] = MANAGED_BY) -> dict[str, Any]:
+    data = {"tls.crt": base64.b64encode(pair.certificate).decode(), "tls.key": base64.b64encode(pair.key).decode()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "type": "kubernetes.io/tls",
+        "data": data,
+    }
 
 
-def test_a_deleted_secret_is_made_again(clock: Clock) -> None:
-    secrets = Secrets()
-    store = store_of(secrets, clock)
-    asyncio.run(store.ensure(renew=False))
-    del secrets.stored["ca"]
-    material = asyncio.run(store.ensure(renew=False))
-    assert serves(material.leaf, material.ca_bundle, NAMES)
+def decided(
+    ca: Pair, leaf: Pair, now: datetime.datetime, *, trusted: bytes = b"", labels: Mapping[str, str] = MANAGED_BY
+) -> Decision:
+    """What is done at that time about Secrets with these pairs."""
+    stored = secret("ca", ca, labels), secret("pair", leaf, labels)
+    return decide(Question(NAMES, now.isoformat(), renew=True, trusted=trusted, ca=stored[0], leaf=stored[1]))
 
 
-def test_garbage_in_our_secret_is_replaced_but_a_users_secret_never(clock: Clock) -> None:
-    secrets = Secrets()
-    store = store_of(secrets, clock)
-    asyncio.run(store.ensure(renew=False))
-    secrets.stored["pair"]["data"] = {"tls.crt": "bm9uc2Vuc2U=", "tls.key": ""}
-    material = asyncio.run(store.ensure(renew=False))
-    assert serves(material.leaf, material.ca_bundle, NAMES)
-    secrets.stored["pair"] = {"metadata": {"name": "pair", "resourceVersion": "1"}, "data": {}}
-    with pytest.raises(UnusableCertificate):
-        asyncio.run(store.ensure(renew=False))
+def test_a_due_certificate_is_renewed_and_the_old_one_still_trusted() -> None:
+    ca = new_ca(NAMES, START)
+    before = decided(ca, new_leaf(NAMES, ca, START), START)
+    assert (before.new_ca, before.new_leaf) == (None, None)
+    leaf = decided(ca, before.material.leaf, START + 110 * DAY).material
+    assert leaf.leaf != before.material.leaf
+    assert leaf.ca_bundle == before.material.ca_bundle
+    after = decided(ca, leaf.leaf, START + 250 * DAY)
+    assert after.new_ca is not None
+    assert serves(after.material.leaf, after.material.ca_bundle, NAMES)
+    assert serves(leaf.leaf, after.material.ca_bundle, NAMES)
 
 
-def test_a_users_own_certificate_is_served_as_it_is(clock: Clock) -> None:
-    secrets = Secrets()
-    store = store_of(secrets, clock)
-    before = asyncio.run(store.ensure(renew=False))
-    for name in ("ca", "pair"):
-        secrets.stored[name]["metadata"]["labels"] = {}
-    clock.now = START + 140 * DAY
-    assert asyncio.run(store.ensure(renew=True)) == before
+def test_a_users_own_certificate_is_served_as_it_is() -> None:
+    ca = new_ca(NAMES, START)
+    leaf = new_leaf(NAMES, ca, START)
+    kept = decided(ca, leaf, START + 140 * DAY, labels={})
+    assert (kept.new_ca, kept.new_leaf, kept.material) == (None, None, Material(leaf, ca.certificate))
 
 
-def test_secrets_carry_the_label_of_ownership(clock: Clock) -> None:
-    secrets = Secrets()
-    asyncio.run(store_of(secrets, clock).ensure(renew=False))
-    assert {tuple(s["metadata"]["labels"].items()) for s in secrets.stored.values()} == {tuple(MANAGED_BY.items())}
-    assert pair_of(secrets.stored["pair"]) is not None
+@asynccontextmanager
+async def stores(credentials: Credentials, namespace: str, count: int = 1) -> AsyncIterator[tuple[Client, list[Store]]]:
+    """What as many replicas know of the Secrets of one namespace."""
+
+    async def decide_here(question: Question) -> Decision:
+        return decide(question)
+
+    names = Names("kyverno-svc", namespace, "ca", "pair", server_ip="127.0.0.1:9443")
+    async with Client(credentials) as client:
+        yield client, [Store(client, names, now_utc, decide=decide_here) for _ in range(count)]
 
 
-def test_the_old_authority_stays_trusted_after_its_secret_is_deleted(clock: Clock) -> None:
-    secrets = Secrets()
-    store = store_of(secrets, clock)
-    before = asyncio.run(store.ensure(renew=False))
-    secrets.stored.clear()
-    after = asyncio.run(store.ensure(renew=False))
-    assert serves(before.leaf, after.ca_bundle, NAMES)
-    assert serves(after.leaf, after.ca_bundle, NAMES)
+def served(material: Material, namespace: str, *, trusted: bytes = b"") -> bool:
+    names = Names("kyverno-svc", namespace, "ca", "pair", server_ip="127.0.0.1:9443")
+    return serves(material.leaf, trusted or material.ca_bundle, names)
 
 
-def test_a_process_of_its_own_makes_and_keeps_certificates(clock: Clock) -> None:
-    secrets = Secrets()
-    store = Store(secrets, NAMES, clock)
-    made = asyncio.run(store.ensure(renew=True))
-    assert serves(made.leaf, made.ca_bundle, NAMES)
-    assert asyncio.run(store.ensure(renew=True)) == made
+def test_replicas_that_start_together_agree(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace, 5) as (_, replicas):
+            found = await asyncio.gather(*(store.ensure(renew=False) for store in replicas))
+            assert len({material.leaf for material in found}) == 1
+
+    asyncio.run(run())
 
 
-def test_what_that_process_refuses_is_told(clock: Clock) -> None:
-    secret = {"metadata": {"name": "pair"}, "data": {}}
-    question = Question(NAMES, START.isoformat(), renew=True, trusted=b"", ca=None, leaf=secret)
+def test_stored_certificates_that_are_due_are_replaced(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace) as (client, (store,)):
+            names = Names("kyverno-svc", namespace, "ca", "pair", server_ip="127.0.0.1:9443")
+            ca = new_ca(names, now_utc() - 250 * DAY)
+            old = new_leaf(names, ca, now_utc() - 110 * DAY)
+            for name, pair in (("ca", ca), ("pair", old)):
+                await client.create(secrets(namespace), secret(name, pair))
+            kept = await store.ensure(renew=False)
+            assert kept.leaf == old
+            after = await store.ensure(renew=True)
+            assert after.leaf != old
+            assert serves(old, after.ca_bundle, names)
+            assert served(after, namespace)
+            assert pair_of(await client.get(f"{secrets(namespace)}/pair")) == after.leaf
+
+    asyncio.run(run())
+
+
+def test_a_deleted_secret_is_made_again(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace) as (client, (store,)):
+            await store.ensure(renew=False)
+            await client.delete(f"{secrets(namespace)}/ca")
+            assert served(await store.ensure(renew=False), namespace)
+
+    asyncio.run(run())
+
+
+def test_garbage_in_our_secret_is_replaced_but_a_users_secret_never(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace) as (client, (store,)):
+            path = f"{secrets(namespace)}/pair"
+            await store.ensure(renew=False)
+            await client.merge(path, {"data": {"tls.crt": "bm9uc2Vuc2U=", "tls.key": ""}})
+            assert served(await store.ensure(renew=False), namespace)
+            await client.delete(path)
+            users = await client.create(secrets(namespace), {**secret("pair", Pair(b"", b"")), "metadata": {"name": "pair"}})
+            with pytest.raises(UnusableCertificate):
+                await store.ensure(renew=False)
+            assert await client.get(path) == users
+
+    asyncio.run(run())
+
+
+def test_secrets_carry_the_label_of_ownership(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace) as (client, (store,)):
+            await store.ensure(renew=False)
+            stored = [await client.get(f"{secrets(namespace)}/{name}") for name in ("ca", "pair")]
+            assert [one["metadata"]["labels"] for one in stored] == [MANAGED_BY, MANAGED_BY]
+            assert pair_of(stored[1]) is not None
+
+    asyncio.run(run())
+
+
+def test_the_old_authority_stays_trusted_after_its_secret_is_deleted(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with stores(credentials, namespace) as (client, (store,)):
+            before = await store.ensure(renew=False)
+            for name in ("ca", "pair"):
+                await client.delete(f"{secrets(namespace)}/{name}")
+            after = await store.ensure(renew=False)
+            assert served(before, namespace, trusted=after.ca_bundle)
+            assert served(after, namespace)
+
+    asyncio.run(run())
+
+
+def test_a_process_of_its_own_makes_and_keeps_certificates(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with Client(credentials) as client:
+            store = Store(client, Names("kyverno-svc", namespace, "ca", "pair", server_ip="127.0.0.1:9443"), now_utc)
+            made = await store.ensure(renew=True)
+            assert served(made, namespace)
+            assert await store.ensure(renew=True) == made
+
+    asyncio.run(run())
+
+
+def secrets(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets"
+
+
+def test_what_that_process_refuses_is_told() -> None:
+    stored = {"metadata": {"name": "pair"}, "data": {}}
+    question = Question(NAMES, START.isoformat(), renew=True, trusted=b"", ca=None, leaf=stored)
     with pytest.raises(UnusableCertificate, match="secret pair is not ours"):
         asyncio.run(decide_apart(question))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controllers.cluster.bindings import Bindings
-from controllers.cluster.client import ApiError, Client
-from controllers.cluster.credentials import NoCredentials, from_kubeconfig, in_cluster
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials, NoCredentials, from_kubeconfig, in_cluster
 from controllers.cluster.facts import MAX_ROUNDS, World, settle
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.watch import Changed, Listed, backoff
+from deploy.local.control_plane import ControlPlane
 from engine import Facts, Lookup, LookupFailed
 
 KUBECONFIG = """
@@ -149,34 +150,35 @@ def test_the_metrics_config_map_switches_labels_buckets_and_namespaces() -> None
         read_exposure({"namespaces": "{"})
 
 
-class Answers(Client):
-    """An API server that knows a few paths."""
+def learnt(credentials: Credentials, ask: Callable[[Facts], Any]) -> Any:
+    """The answer of `ask` in the world of the API server."""
 
-    def __init__(self, **paths: Any) -> None:
-        self.paths = {f"/{path.replace('__', '/')}": answer for path, answer in paths.items()}
-        self.asked: list[str] = []
+    async def run() -> Any:
+        async with Client(credentials) as client:
+            return await settle(ask, World(client))
 
-    async def call(self, method: str, path: str, **_: Any) -> Any:
-        self.asked.append(path)
-        if path not in self.paths:
-            raise ApiError(404, "NotFound", f"{path} not found")
-        return dict(self.paths[path])
+    return asyncio.run(run())
 
 
-CONFIG = Lookup("configMap", "blue/settings")
+def test_a_question_is_asked_again_with_the_answers(
+    control_plane: ControlPlane, credentials: Credentials, namespace: str
+) -> None:
+    stored = {"metadata": {"name": "settings"}, "data": {"a": "1"}, "binaryData": {"b": "Mg=="}}
+    control_plane.api.ask(f"/api/v1/namespaces/{namespace}/configmaps", method="POST", body=stored)
+    asked: list[Facts] = []
 
+    def ask(facts: Facts) -> Any:
+        asked.append(facts)
+        return facts.answer(Lookup("configMap", f"{namespace}/settings"))["data"]
 
-def test_a_question_is_asked_again_with_the_answers() -> None:
-    client = Answers(api__v1__namespaces__blue__configmaps__settings={"data": {"a": "1"}, "binaryData": {"b": "Mg=="}})
-    answer = asyncio.run(settle(lambda facts: facts.answer(CONFIG)["data"], World(client)))
-    assert answer == {"a": "1", "b": "2"}
-    assert len(client.asked) == 1
+    assert learnt(credentials, ask) == {"a": "1", "b": "2"}
+    assert [len(facts.answers) for facts in asked] == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("lookup", "reason"),
     [
-        (CONFIG, "not found"),
+        (Lookup("configMap", "blue/settings"), "not found"),
         (Lookup("configMap", "red/settings", namespace="blue"), "may not read"),
         (Lookup("apiCall", "/api/v1/namespaces/red/pods", namespace="blue"), "may not call"),
         (Lookup("apiCall", "/api/v1/namespaces/blue/../red/pods", namespace="blue"), "no plain path"),
@@ -184,20 +186,18 @@ def test_a_question_is_asked_again_with_the_answers() -> None:
         (Lookup("imageData", "nginx"), "not available here"),
     ],
 )
-def test_what_cannot_or_must_not_be_read_is_a_failed_fact(lookup: Lookup, reason: str) -> None:
+def test_what_cannot_or_must_not_be_read_is_a_failed_fact(credentials: Credentials, lookup: Lookup, reason: str) -> None:
     with pytest.raises(LookupFailed, match=reason):
-        asyncio.run(settle(lambda facts: facts.answer(lookup), World(Answers())))
+        learnt(credentials, lambda facts: facts.answer(lookup))
 
 
-def test_going_in_circles_ends() -> None:
-    class Forgetful:
-        rounds = 0
+def test_going_in_circles_ends(credentials: Credentials) -> None:
+    asked: list[Facts] = []
 
-        async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
-            self.rounds += 1
-            return facts
+    def ask(facts: Facts) -> Any:
+        asked.append(facts)
+        return facts.answer(Lookup("configMap", f"default/number-{len(facts.answers)}"))
 
-    world = Forgetful()
     with pytest.raises(LookupFailed, match="in a row"):
-        asyncio.run(settle(lambda facts: facts.answer(CONFIG), world))
-    assert world.rounds == MAX_ROUNDS
+        learnt(credentials, ask)
+    assert len(asked) == MAX_ROUNDS

@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from controllers.cluster.client import Client, Unreachable
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.events import Event, Events, Pace, Reference, of_results, shorten
 from controllers.cluster.settings import Settings
+from deploy.local.control_plane import ControlPlane
 from engine import GroupVersionKind, PolicySet, Request, compile_policy, validate
+from tests.controllers.line import line, until
 
 QUIET = Settings()
 
@@ -77,20 +80,10 @@ def test_notes_are_cut_at_1024_bytes_between_characters() -> None:
     assert cut.endswith("ü...")
 
 
-class Gone(Client):
-    """An API server that never answers."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    async def call(self, *_: Any, **__: Any) -> Any:
-        self.calls += 1
-        raise Unreachable("gone")
-
-
-def test_the_queue_is_bounded_and_drops_are_counted() -> None:
+def test_the_queue_is_bounded_and_drops_are_counted(credentials: Credentials) -> None:
     dropped: list[int] = []
-    events = Events(Gone(), instance="i", omit=frozenset({"PolicySkipped"}), capacity=3, dropped=lambda: dropped.append(1))
+    omit = frozenset({"PolicySkipped"})
+    events = Events(Client(credentials), instance="i", omit=omit, capacity=3, dropped=lambda: dropped.append(1))
     about = Reference("v1", "Pod", "p", "blue")
     events.put(Event("Normal", "PolicySkipped", "None", about, "omitted"))
     for _ in range(5):
@@ -105,19 +98,46 @@ def test_the_pace_is_a_rate_with_a_burst() -> None:
     assert pace.delay(200.0) == 0.0
 
 
-def test_writing_gives_up_after_three_tries() -> None:
-    client, dropped = Gone(), [0]
+def violation(namespace: str) -> Event:
+    return Event("Warning", "PolicyViolation", "None", Reference("v1", "Pod", "p", namespace), "n")
 
-    def drop() -> None:
-        dropped[0] += 1
+
+def test_an_event_outlives_a_lost_connection(control_plane: ControlPlane, credentials: Credentials, namespace: str) -> None:
+    dropped: list[int] = []
 
     async def run() -> None:
-        events = Events(client, instance="i", dropped=drop)
-        events.put(Event("Warning", "PolicyViolation", "None", Reference("v1", "Pod", "p", "blue"), "n"))
-        task = asyncio.create_task(events.run(writers=1))
-        while not dropped[0]:
-            await asyncio.sleep(0.05)
-        task.cancel()
+        async with line(credentials) as (network, client):
+            network.cut()
+            events = Events(client, instance="i", dropped=lambda: dropped.append(1))
+            task = asyncio.create_task(events.run(writers=1))
+            events.put(violation(namespace))
+            await until(lambda: network.tried > 0)
+            network.mend()
+            await until(lambda: stored(control_plane, namespace))
+            task.cancel()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
-    assert client.calls == 3
+    asyncio.run(run())
+    (event,) = stored(control_plane, namespace)
+    assert (event["reason"], event["note"], event["reportingInstance"]) == ("PolicyViolation", "n", "kyverno-admission-i")
+    assert dropped == []
+
+
+def test_writing_gives_up_after_three_tries(control_plane: ControlPlane, credentials: Credentials, namespace: str) -> None:
+    dropped: list[int] = []
+
+    async def run() -> int:
+        async with line(credentials) as (network, client):
+            network.cut()
+            events = Events(client, instance="i", dropped=lambda: dropped.append(1))
+            task = asyncio.create_task(events.run(writers=1))
+            events.put(violation(namespace))
+            await until(lambda: dropped)
+            task.cancel()
+            return network.tried
+
+    assert asyncio.run(run()) == 3
+    assert stored(control_plane, namespace) == []
+
+
+def stored(control_plane: ControlPlane, namespace: str) -> list[dict[str, Any]]:
+    return list(control_plane.api.ask(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"])

@@ -4,130 +4,130 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Callable
 from typing import Any
 
-from controllers.cluster.client import ApiError, Client
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.lease import FORGOTTEN, HEARTBEAT, REPLICA, Heartbeat, Leadership, Timing, micro_time, now_utc
+from tests.controllers.line import line, until
 
-FAST = Timing(duration=1.0, deadline=0.5, retry=0.05)
-
-
-class Leases(Client):
-    """The Leases of one namespace, with versions and conflicts."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, dict[str, Any]] = {}
-        self.version = 0
-
-    async def call(self, method: str, path: str, *, body: Any = None, **_: Any) -> Any:
-        await asyncio.sleep(0)
-        name = path.rsplit("/", 1)[1]
-        if method == "POST":
-            if body["metadata"]["name"] in self.stored:
-                raise ApiError(409, "AlreadyExists", path)
-            return self._keep(body)
-        if name not in self.stored:
-            raise ApiError(404, "NotFound", path)
-        stored = self.stored[name]
-        if method == "PUT":
-            if body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
-                raise ApiError(409, "Conflict", path)
-            return self._keep(body)
-        if method == "PATCH":
-            annotations = {**stored["metadata"].get("annotations", {}), **body["metadata"]["annotations"]}
-            kept = {key: value for key, value in annotations.items() if value is not None}
-            return self._keep({**stored, "metadata": {**stored["metadata"], "annotations": kept}})
-        return {**stored, "metadata": dict(stored["metadata"]), "spec": dict(stored["spec"])}
-
-    def _keep(self, body: Any) -> Any:
-        self.version += 1
-        kept = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-        self.stored[body["metadata"]["name"]] = kept
-        return kept
+FAST = Timing(duration=3.0, deadline=2.0, retry=0.2)
+"""Short, but long enough for a machine that has other work too."""
 
 
-def leadership(leases: Leases, identity: str) -> Leadership:
-    return Leadership(leases, namespace="kyverno", name="kyverno", identity=identity, timing=FAST)
+def leadership(client: Client, namespace: str, identity: str) -> Leadership:
+    return Leadership(client, namespace=namespace, name="kyverno", identity=identity, timing=FAST)
 
 
-async def work(log: list[str], name: str) -> None:
-    log.append(f"{name} leads")
-    try:
-        await asyncio.Event().wait()
-    finally:
-        log.append(f"{name} ends")
+def leases(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
 
-async def until(what: Any) -> None:
-    async with asyncio.timeout(5):
-        while not what():
-            await asyncio.sleep(0.01)
+def working(log: list[str], name: str) -> Callable[[], Any]:
+    async def work() -> None:
+        log.append(f"{name} leads")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append(f"{name} ends")
+
+    return work
 
 
-def test_one_leads_and_the_other_follows_when_the_lease_is_given_back() -> None:
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_one_leads_and_the_other_follows_when_the_lease_is_given_back(credentials: Credentials, namespace: str) -> None:
     async def run() -> list[str]:
-        leases, log = Leases(), list[str]()
-        first, second = leadership(leases, "one"), leadership(leases, "two")
-        one = asyncio.create_task(first.run(lambda: work(log, "one")))
-        await until(lambda: first.leading)
-        two = asyncio.create_task(second.run(lambda: work(log, "two")))
-        await asyncio.sleep(0.3)
-        assert not second.leading
-        one.cancel()
-        await asyncio.wait([one])
-        await first.release()
-        await until(lambda: second.leading)
-        two.cancel()
-        await asyncio.wait([two])
+        log = list[str]()
+        async with Client(credentials) as client:
+            first, second = leadership(client, namespace, "one"), leadership(client, namespace, "two")
+            one = asyncio.create_task(first.run(working(log, "one")))
+            await until(lambda: log)
+            two = asyncio.create_task(second.run(working(log, "two")))
+            await asyncio.sleep(3 * FAST.retry)
+            assert not second.leading
+            await ended(one)
+            await first.release()
+            await until(lambda: second.leading)
+            await ended(two)
         return log
 
     assert asyncio.run(run()) == ["one leads", "one ends", "two leads", "two ends"]
 
 
-def test_a_leader_that_is_robbed_of_its_lease_stops_leading() -> None:
+def test_a_leader_that_is_cut_off_ends_before_another_begins(credentials: Credentials, namespace: str) -> None:
     async def run() -> list[str]:
-        leases, log = Leases(), list[str]()
-        first = leadership(leases, "one")
-        task = asyncio.create_task(first.run(lambda: work(log, "one")))
-        await until(lambda: log == ["one leads"])
-        stolen = leases.stored["kyverno"]
-        leases._keep({**stored_by(stolen, "foo")})
-        await until(lambda: "one ends" in log)
-        task.cancel()
-        await asyncio.wait([task])
+        log = list[str]()
+        async with Client(credentials) as client, line(credentials) as (network, far):
+            first, second = leadership(far, namespace, "one"), leadership(client, namespace, "two")
+            one = asyncio.create_task(first.run(working(log, "one")))
+            await until(lambda: log)
+            two = asyncio.create_task(second.run(working(log, "two")))
+            network.cut()
+            await until(lambda: second.leading)
+            assert not first.leading
+            lease = await client.get(f"{leases(namespace)}/kyverno")
+            assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
+            await ended(two)
+            await ended(one)
         return log
 
-    assert asyncio.run(run())[:2] == ["one leads", "one ends"]
+    assert asyncio.run(run()) == ["one leads", "one ends", "two leads", "two ends"]
 
 
-def stored_by(lease: dict[str, Any], holder: str) -> dict[str, Any]:
-    return {**lease, "spec": {**lease["spec"], "holderIdentity": holder, "leaseDurationSeconds": 60}}
+def test_a_leader_that_is_robbed_of_its_lease_stops_leading(credentials: Credentials, namespace: str) -> None:
+    async def run() -> list[str]:
+        log = list[str]()
+        async with Client(credentials) as client:
+            task = asyncio.create_task(leadership(client, namespace, "one").run(working(log, "one")))
+            await until(lambda: log)
+            theirs = {"spec": {"holderIdentity": "foo", "leaseDurationSeconds": 60}}
+            await client.merge(f"{leases(namespace)}/kyverno", theirs)
+            await until(lambda: "one ends" in log)
+            await ended(task)
+        return log
+
+    assert asyncio.run(run()) == ["one leads", "one ends"]
 
 
-def test_the_last_replica_knows_that_it_is_the_last() -> None:
+async def marks(client: Client, namespace: str) -> set[str]:
+    lease = await client.get(f"{leases(namespace)}/kyverno-health")
+    return set(lease["metadata"]["annotations"])
+
+
+def test_the_last_replica_knows_that_it_is_the_last(credentials: Credentials, namespace: str) -> None:
     async def run() -> tuple[bool, bool]:
-        leases = Leases()
-        one, two = (Heartbeat(leases, namespace="kyverno", identity=name) for name in ("one", "two"))
-        await one._beat()
-        await two._beat()
-        assert set(leases.stored["kyverno-health"]["metadata"]["annotations"]) == {HEARTBEAT, f"{REPLICA}one", f"{REPLICA}two"}
-        return await one.leave(), await two.leave()
+        async with Client(credentials) as client:
+            one, two = (Heartbeat(client, namespace=namespace, identity=name) for name in ("one", "two"))
+            await one._beat()
+            await two._beat()
+            assert await marks(client, namespace) == {HEARTBEAT, f"{REPLICA}one", f"{REPLICA}two"}
+            return await one.leave(), await two.leave()
 
     assert asyncio.run(run()) == (False, True)
 
 
-def test_crashed_replicas_are_forgotten() -> None:
-    async def run() -> Any:
-        leases = Leases()
-        beat = Heartbeat(leases, namespace="kyverno", identity="one")
-        await beat._beat()
-        old = micro_time(now_utc() - datetime.timedelta(seconds=FORGOTTEN + 1))
-        leases.stored["kyverno-health"]["metadata"]["annotations"][f"{REPLICA}crashed"] = old
-        await beat._beat()
-        return leases.stored["kyverno-health"]["metadata"]["annotations"]
+def test_crashed_replicas_are_forgotten(credentials: Credentials, namespace: str) -> None:
+    async def run() -> set[str]:
+        async with Client(credentials) as client:
+            beat = Heartbeat(client, namespace=namespace, identity="one")
+            await beat._beat()
+            old = micro_time(now_utc() - datetime.timedelta(seconds=FORGOTTEN + 1))
+            crashed = {"metadata": {"annotations": {f"{REPLICA}crashed": old}}}
+            await client.merge(f"{leases(namespace)}/kyverno-health", crashed)
+            await beat._beat()
+            return await marks(client, namespace)
 
-    assert f"{REPLICA}crashed" not in asyncio.run(run())
+    assert asyncio.run(run()) == {HEARTBEAT, f"{REPLICA}one"}
 
 
-def test_without_a_heartbeat_lease_nobody_else_lives() -> None:
-    assert asyncio.run(Heartbeat(Leases(), namespace="kyverno", identity="one").leave())
+def test_without_a_heartbeat_lease_nobody_else_lives(credentials: Credentials, namespace: str) -> None:
+    async def run() -> bool:
+        async with Client(credentials) as client:
+            return await Heartbeat(client, namespace=namespace, identity="one").leave()
+
+    assert asyncio.run(run())
