@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from controllers.admission import review
 from controllers.admission.generate_targets import check_generate_targets
 from controllers.admission.permissions import check_permissions
 from controllers.admission.policy_hints import hints
+from controllers.cluster import review
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
 from engine import InvalidPolicy, Policy, check_update, compile_exception, compile_policy, update_warnings

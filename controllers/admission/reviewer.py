@@ -12,10 +12,10 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from controllers.admission import policy_review, review
+from controllers.admission import policy_review
 from controllers.admission.follow_up import Passed
 from controllers.admission.recorder import Record, Recorder
-from controllers.cluster import requests
+from controllers.cluster import requests, review
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from controllers.admission import review
 from controllers.admission.reviewer import Bucket, bucket_of, timeout_of
-from controllers.cluster import requests
+from controllers.cluster import requests, review
 from controllers.cluster.discovery import Discovery, Resource
 from engine.request import GroupVersionKind
 from engine.result import Verdict
