@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.cluster.settings import Settings
 from engine import Policy, Request, Result, Rule, Verdict
 
+logger = logging.getLogger("pyvern.recorder")
 BATCH = 50
 MAX_WAYS = 1000
 """Ways through the policies that are remembered; then they are forgotten and found anew."""
@@ -74,13 +76,13 @@ class Recorder:
             self._filled.clear()
             while self._waiting:
                 for _ in range(min(BATCH, len(self._waiting))):
-                    self._record(self._waiting.popleft())
+                    self._try(self._waiting.popleft())
                 await asyncio.sleep(0.01)
 
     def flush(self) -> None:
         """Everything that waits, now."""
         while self._waiting:
-            self._record(self._waiting.popleft())
+            self._try(self._waiting.popleft())
 
     def rules_changed(self, policies: Iterable[Policy]) -> None:
         """New policies are in force: the gauge of rules, and what is remembered of them."""
@@ -93,6 +95,13 @@ class Recorder:
             for rule in policy.rules:
                 rows.append((*policy_labels(rule, policy.background), rule.name, RULE_TYPES.get(rule.effect, ""), "true"))
         self._metrics.state("kyverno_policy_rule_info_total", rows)
+
+    def _try(self, record: Record) -> None:
+        # INVARIANT (isolation): the reply is out; a bug that its record meets must not end the process that answers all others
+        try:
+            self._record(record)
+        except Exception:
+            logger.exception("the record of request %s is lost", record.request.uid)
 
     def _record(self, record: Record) -> None:
         request, verdict = record.request, record.verdict

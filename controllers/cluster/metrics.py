@@ -122,6 +122,10 @@ def read_exposure(data: Mapping[str, str]) -> Exposure:
         raise InvalidExposure(str(error)) from error
 
 
+MAX_SERIES = 10_000
+"""Of one metric: whoever makes up kinds, or policies by the thousand, must not fill the memory."""
+
+
 def _base(name: str) -> str:
     return name if METRICS.get(name) else name.removesuffix("_total")
 
@@ -206,18 +210,24 @@ class Metrics(Collector):
         }
 
     def counter(self, name: str, labels: Sequence[str] = ()) -> list[float] | None:
-        """The cell of one series, `[value]`, to add to; None where the metric is switched off."""
+        """The cell of one series, `[value]`, to add to; None where the metric is switched off or has MAX_SERIES series."""
         series = self._series.get(name)
-        return None if series is None else series.values.setdefault(series.key(labels), [0])
+        if series is None:
+            return None
+        key = series.key(labels)
+        held: list[float] | None = series.values.get(key)
+        if held is None and len(series.values) < MAX_SERIES:
+            held = series.values[key] = [0]
+        return held
 
     def histogram(self, name: str, labels: Sequence[str]) -> HistogramCell | None:
-        """The cell of one series; None where the metric is switched off."""
+        """The cell of one series; None where the metric is switched off or has MAX_SERIES series."""
         series = self._series.get(name)
         if series is None:
             return None
         key = series.key(labels)
         held: HistogramCell | None = series.values.get(key)
-        if held is None:
+        if held is None and len(series.values) < MAX_SERIES:
             held = series.values[key] = HistogramCell(series.buckets)
         return held
 
