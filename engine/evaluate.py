@@ -169,12 +169,16 @@ def _applies(exception: PolicyException, root: Scope) -> bool:
 
 
 def _failed_before(rule: Rule, root: Scope) -> bool:
-    """Did the object violate the rule before this UPDATE? Then it is no worse than it was (spec 2.4, allowExistingViolations)."""
+    """Did the object violate the rule before this UPDATE? Then it is no worse than it was (spec 2.4, allowExistingViolations).
+
+    The old object is judged as if it were created now: rules about updates or subresources forgive nothing
+    (validate/.../validate-existing-with-precondition, .../subresource, .../debug/with-subresource).
+    """
     request = root.request
     if not rule.allow_existing_violations or request.operation != "UPDATE" or request.old_object is None:
         return False
-    document = {**request.document, "object": request.old_object, "oldObject": None}
-    before = replace(request, object=request.old_object, old_object=None, document=document)
+    document = {**request.document, "operation": "CREATE", "object": request.old_object, "oldObject": None}
+    before = replace(request, operation="CREATE", object=request.old_object, old_object=None, subresource="", document=document)
     if not rule.match(before):
         return False
     outcome = outcome_of(rule, Scope(before, facts=root.facts))
