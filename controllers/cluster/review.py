@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import orjson
 
@@ -32,13 +33,52 @@ def parse(body: bytes) -> Object:
     for name, kind in SHAPE.items():
         if not isinstance(request.get(name), kind):
             raise Malformed(f"request.{name} is missing or of the wrong type")
+    _check_texts(request, OPTIONAL, "request")
+    _check_texts(request["kind"], request["kind"], "request.kind")
+    _check_texts(request["resource"], request["resource"], "request.resource")
+    _check_user(request["userInfo"])
     for name in ("object", "oldObject"):
-        if not isinstance(request.get(name), (dict, type(None))):
-            raise Malformed(f"request.{name} is no object")
+        _check_object(request.get(name), f"request.{name}")
     return request
 
 
 SHAPE: Mapping[str, type] = {"uid": str, "kind": dict, "resource": dict, "operation": str, "userInfo": dict}
+OPTIONAL = ("name", "namespace", "subResource")
+IDENTITY = ("name", "generateName", "namespace", "uid", "resourceVersion")
+
+
+def _check_texts(holder: Mapping[str, Any], names: Iterable[str], path: str) -> None:
+    for name in names:
+        if not isinstance(holder.get(name), str | None):
+            raise Malformed(f"{path}.{name} is no text")
+
+
+def _check_user(user: Mapping[str, Any]) -> None:
+    _check_texts(user, ("username", "uid"), "request.userInfo")
+    groups = user.get("groups") or []
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise Malformed("request.userInfo.groups is no list of texts")
+
+
+def _check_object(value: Any, path: str) -> None:
+    """What the API server ensures of every object's metadata, and everybody after us relies on."""
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        raise Malformed(f"{path} is no object")
+    metadata = value.get("metadata")
+    if metadata is None:
+        return
+    if not isinstance(metadata, dict):
+        raise Malformed(f"{path}.metadata is no object")
+    _check_texts(metadata, IDENTITY, f"{path}.metadata")
+    for name in ("labels", "annotations"):
+        pairs = metadata.get(name)
+        if pairs is None:
+            continue
+        if not isinstance(pairs, dict):
+            raise Malformed(f"{path}.metadata.{name} is no object")
+        _check_texts(pairs, pairs, f"{path}.metadata.{name}")
 
 
 def answer(uid: str, verdict: Verdict) -> bytes:
