@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.policies import Entry, Policies
-from controllers.cluster.watch import Changed, Listed
+from controllers.cluster.watch import Changed, Event, Listed
+from tests.controllers.line import line, until
 
-GOOD = {"deny": {}}
-BROKEN = {"deny": {}, "message": "{{ a( }}"}
+GOOD: dict[str, Any] = {"deny": {}}
+BROKEN: dict[str, Any] = {"deny": {}, "message": "{{ a( }}"}
 
 
 def document(name: str, validate: dict[str, Any], *, kinds: Any = ("Pod",), version: int = 1) -> dict[str, Any]:
@@ -21,20 +26,15 @@ def document(name: str, validate: dict[str, Any], *, kinds: Any = ("Pod",), vers
     }
 
 
-class Followed:
-    """Policies that are told of changes directly; `told` is what they told on."""
+@dataclass
+class Told:
+    """Policies, and what they told on."""
 
-    def __init__(self, *documents: dict[str, Any]) -> None:
-        self.told: list[tuple[str, str]] = []
-        self.policies = Policies(self._changed)
-        self.handle = self.policies.handler("ClusterPolicy")
-        self.handle(Listed(documents))
+    policies: Policies
+    changes: list[tuple[str, str]]
 
-    def _changed(self, entry: Entry, change: str) -> None:
-        self.told.append((entry.document["metadata"]["name"], change))
-
-    def change(self, document: dict[str, Any], type_: Any = "MODIFIED") -> None:
-        self.handle(Changed(type_, document))
+    def handle(self, event: Event) -> None:
+        self.policies.handler("ClusterPolicy")(event)
 
     def rules(self) -> dict[str, bool]:
         """Policy -> do its written rules work?"""
@@ -44,37 +44,82 @@ class Followed:
         return str(self.policies.entries["ClusterPolicy", "", name].error or "")
 
 
+def listed(*documents: dict[str, Any]) -> Told:
+    """What a list of stored policies makes of nothing."""
+    changes: list[tuple[str, str]] = []
+    told = Told(Policies(lambda entry, change: changes.append((entry.document["metadata"]["name"], change))), changes)
+    told.handle(Listed(documents))
+    return told
+
+
+def modified(document: dict[str, Any]) -> Changed:
+    return Changed("MODIFIED", document)
+
+
 def test_a_list_replaces_what_was_known() -> None:
-    followed = Followed(document("a", GOOD), document("b", GOOD))
-    followed.handle(Listed((document("b", GOOD), document("c", GOOD))))
-    assert followed.rules() == {"b": True, "c": True}
-    assert followed.told == [("a", "create"), ("b", "create"), ("a", "delete"), ("c", "create")]
+    known = listed(document("a", GOOD), document("b", GOOD))
+    known.handle(Listed((document("b", GOOD), document("c", GOOD))))
+    assert known.rules() == {"b": True, "c": True}
+    assert known.changes == [("a", "create"), ("b", "create"), ("a", "delete"), ("c", "create")]
 
 
 def test_a_status_write_compiles_nothing_anew() -> None:
-    followed = Followed(document("a", GOOD))
-    before = followed.policies.snapshot
-    followed.change({**document("a", GOOD), "status": {"conditions": []}})
-    assert followed.policies.snapshot is before
+    known = listed(document("a", GOOD))
+    before = known.policies.snapshot
+    known.handle(modified({**document("a", GOOD), "status": {"conditions": []}}))
+    assert known.policies.snapshot is before
 
 
 def test_a_stored_policy_with_a_faulty_rule_is_in_force_and_errs() -> None:
-    followed = Followed(document("a", BROKEN))
-    assert followed.rules() == {"a": False}
-    assert followed.fault("a").startswith("spec.rules[0]")
+    known = listed(document("a", BROKEN))
+    assert known.rules() == {"a": False}
+    assert known.fault("a").startswith("spec.rules[0]")
 
 
 def test_a_policy_that_no_longer_compiles_errs_as_it_would_after_a_restart() -> None:
-    followed = Followed(document("a", GOOD))
-    followed.change(document("a", BROKEN, version=2))
-    assert followed.rules() == {"a": False}
-    followed.change(document("a", GOOD, version=3))
-    assert (followed.rules(), followed.fault("a")) == ({"a": True}, "")
+    known = listed(document("a", GOOD))
+    known.handle(modified(document("a", BROKEN, version=2)))
+    assert known.rules() == {"a": False}
+    known.handle(modified(document("a", GOOD, version=3)))
+    assert (known.rules(), known.fault("a")) == ({"a": True}, "")
 
 
 def test_where_nobody_can_say_what_a_rule_matches_the_version_before_stays() -> None:
-    followed = Followed(document("a", GOOD))
-    followed.change(document("a", GOOD, kinds=(1,), version=2))
-    assert followed.rules() == {"a": True}
-    assert followed.fault("a").startswith("spec.rules[0].match")
-    assert Followed(document("a", GOOD, kinds=(1,))).rules() == {}
+    known = listed(document("a", GOOD))
+    known.handle(modified(document("a", GOOD, kinds=(1,), version=2)))
+    assert known.rules() == {"a": True}
+    assert known.fault("a").startswith("spec.rules[0].match")
+    assert listed(document("a", GOOD, kinds=(1,))).rules() == {}
+
+
+def test_policies_of_the_cluster_come_change_and_go(credentials: Credentials) -> None:
+    path, changes = "/apis/kyverno.io/v1/clusterpolicies", list[tuple[str, str]]()
+
+    def changed(entry: Entry, change: str) -> None:
+        if entry.document["metadata"]["name"].startswith("followed-"):
+            changes.append((entry.document["metadata"]["name"], change))
+
+    async def run() -> None:
+        async with Client(credentials) as client, line(credentials) as (network, far):
+            await client.create(path, document("followed-a", GOOD))
+            policies = Policies(changed)
+            task = asyncio.create_task(policies.run(far))
+            await policies.wait()
+            assert policies.ready
+            assert changes == [("followed-a", "create")]
+            network.cut()
+            await client.create(path, document("followed-b", BROKEN))
+            await client.merge(f"{path}/followed-a", {"metadata": {"labels": {"changed": "yes"}}})
+            await client.merge(f"{path}/followed-a/status", {"status": {"autogen": {}}})
+            network.mend()
+            await until(lambda: changes[1:] == [("followed-b", "create"), ("followed-a", "update")])
+            assert policies.find("followed-a") is not None
+            assert policies.entries["ClusterPolicy", "", "followed-b"].error is not None
+            await client.delete(f"{path}/followed-a")
+            await client.delete(f"{path}/followed-b")
+            await until(lambda: changes[3:] == [("followed-a", "delete"), ("followed-b", "delete")])
+            assert policies.find("followed-a") is None
+            task.cancel()
+            await asyncio.wait([task])
+
+    asyncio.run(run())
