@@ -66,6 +66,7 @@ METRICS: Mapping[str, Definition] = {
     "pyvern_reports_stored": Definition("gauge", (), "reports in the cluster"),
     "pyvern_reports_waiting": Definition("gauge", (), "objects whose results are not written yet"),
     "pyvern_replicas": Definition("gauge", (), "replicas that share the work"),
+    "pyvern_scan_failures": Definition("counter", (), "objects whose scan failed by a fault of this program"),
     "pyvern_scan_objects": Definition("gauge", ("resource_group", "resource"), "objects that are followed"),
     "pyvern_scan_age_seconds": Definition("gauge", ("resource_group", "resource"), "time since all objects were looked at"),
     "pyvern_scan_kinds": Definition("gauge", ("state",), "resources followed, being listed, or failing"),

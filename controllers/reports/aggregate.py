@@ -12,7 +12,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages
@@ -27,6 +27,7 @@ OTHERS = "reports.pyvern.io/others"
 WAITING = 100
 """Objects whose rows may wait to be written; then the scan waits."""
 TRIES = 6
+"""Conflicts with other writers of one report after which it is left to them; an API server that is away is waited for."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 RuleKey = tuple[str, str, str]
 """(source, policy, rule) of a row."""
@@ -55,12 +56,6 @@ class Mark:
     others: str = ""
     version: str = ""
     generation: int = 0
-
-
-class Found(NamedTuple):
-    subject: Subject
-    rows: list[Row]
-    fingerprint: str
 
 
 @dataclass(slots=True)
@@ -97,7 +92,8 @@ class Aggregator:
         self._mine = mine
         self._counted = counted
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._busy: set[str] = set()
+        self._busy: dict[str, Job] = {}
+        self._delayed = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._listed = {target: asyncio.Event() for target in form.targets}
@@ -106,7 +102,7 @@ class Aggregator:
     @property
     def waiting(self) -> int:
         """Objects whose rows are not written yet."""
-        return len(self._jobs) + len(self._busy)
+        return len(self._jobs) + len(self._busy) + self._delayed
 
     async def wait(self) -> None:
         """Until all stored reports are known."""
@@ -125,7 +121,7 @@ class Aggregator:
         if job is None and subject.uid not in self._busy and report.fingerprint(rows) == (mark.scan if mark else ""):
             self._counted("saved")
             return False
-        while len(self._jobs) >= WAITING and subject.uid not in self._jobs:
+        while len(self._jobs) + self._delayed >= WAITING and subject.uid not in self._jobs:
             self._room.clear()
             await self._room.wait()
         self._job(subject).scan = rows
@@ -149,6 +145,8 @@ class Aggregator:
                 self._job(mark.subject).scan = []
             elif mark.others and not policies.issuperset(mark.others.split(",")):
                 self._job(mark.subject)
+        for job in self._busy.values():  # what is being written may be out of date by now
+            self._job(job.subject)
 
     def _job(self, subject: Subject) -> Job:
         job = self._jobs.get(subject.uid)
@@ -166,7 +164,7 @@ class Aggregator:
                 continue
             job = self._jobs.pop(uid)
             self._room.set()
-            self._busy.add(uid)
+            self._busy[uid] = job
             try:
                 await self._write(job)
             except FAILURES as error:
@@ -174,7 +172,7 @@ class Aggregator:
             else:
                 _settle(job)
             finally:
-                self._busy.discard(uid)
+                del self._busy[uid]
                 self._filled.set()
 
     def _again(self, job: Job, error: Exception) -> None:
@@ -185,14 +183,16 @@ class Aggregator:
             _settle(job)
             return
         job.attempt += 1
-        if job.attempt >= TRIES:
+        if isinstance(error, ApiError) and error.conflict and job.attempt >= TRIES:
             logger.warning("report on %s given up after %d tries: %s", job.subject, job.attempt, error)
             self._counted("dropped")
             _settle(job)
             return
+        self._delayed += 1
         asyncio.get_running_loop().call_later(backoff(job.attempt), self._put_back, job)
 
     def _put_back(self, job: Job) -> None:
+        self._delayed -= 1
         waiting = self._job(job.subject)
         waiting.scan = job.scan if waiting.scan is None else waiting.scan
         waiting.others[:0] = job.others
@@ -201,6 +201,9 @@ class Aggregator:
 
     async def _write(self, job: Job) -> None:
         uid = job.subject.uid
+        rules = self._rules()
+        if job.scan is not None:  # a policy may have gone since
+            job.scan = [one for one in job.scan if rules.get(report.key(one)[:3])]
         mark = self.marks.get(uid)
         if mark is None:
             rows = report.merge(self._in_force(job.others), job.scan or ())

@@ -38,7 +38,7 @@ logger = logging.getLogger("pyvern.collect")
 
 
 class Collector:
-    """Follows the EphemeralReports that others write."""
+    """Follows the EphemeralReports that others write. `hold` and `patience` are seconds, as HOLD and PATIENCE say."""
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class Collector:
         rules: Callable[[], Mapping[RuleKey, bool]],
         allowed: frozenset[str],
         mine: Callable[[str], bool],
+        hold: float = HOLD,
+        patience: float = PATIENCE,
     ) -> None:
         self._client = client
         self._aggregator = aggregator
@@ -56,6 +58,8 @@ class Collector:
         self._rules = rules
         self._allowed = allowed
         self._mine = mine
+        self._hold = hold
+        self._patience = patience
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
 
@@ -69,9 +73,12 @@ class Collector:
 
     async def again(self) -> None:
         """Who owns what has changed: what nobody took so far may be ours now."""
-        for target in TARGETS:
-            async for page, _ in pages(self._client, target):
-                await self._handle(page)
+        try:
+            for target in TARGETS:
+                async for page, _ in pages(self._client, target):
+                    await self._handle(page)
+        except FAILURES as error:
+            logger.warning("ephemeral reports: %s", error)
 
     async def _handle(self, event: PagedEvent) -> None:
         if isinstance(event, Changed):
@@ -119,15 +126,15 @@ class Collector:
         """True when nothing is left to do."""
         subject = await self._existing(stored)
         if subject is None:
-            if age(stored.created) < PATIENCE:
+            if age(stored.created) < self._patience:
                 return False
             logger.debug("%s: %s never appeared", stored.path, stored.subject)
             await self._client.delete(stored.path)
             return True
-        if age(stored.created) < HOLD:
+        if age(stored.created) < self._hold:
             if not stored.owned:
                 await self._client.merge(stored.path, {"metadata": {"ownerReferences": [subject.owner()]}})
-            await asyncio.sleep(HOLD)
+            await asyncio.sleep(self._hold)
         rules = self._rules()
         scanned = self._is_scanned(stored)
         rows = [one for one in stored.rows if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]))]

@@ -63,12 +63,23 @@ class Collection:
 
 
 class Inventory:
-    """Follows the wanted resources. A resource that cannot be read is tried again for ever and stops no other."""
+    """Follows the wanted resources. A resource that cannot be read is tried again for ever and stops no other.
 
-    def __init__(self, client: Client, inspect: Inspect, *, mine: Callable[[str], bool] = lambda uid: True) -> None:
+    `failed` hears of faults of this program.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        inspect: Inspect,
+        *,
+        mine: Callable[[str], bool] = lambda uid: True,
+        failed: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
         self._client = client
         self._inspect = inspect
         self._mine = mine
+        self._failed = failed
         self._running: dict[Key, tuple[Collection, asyncio.Task[None]]] = {}
 
     @property
@@ -85,6 +96,7 @@ class Inventory:
             if key not in self._running:
                 collection = Collection(resource)
                 task = asyncio.create_task(self._run(collection), name=f"inventory {resource.plural}")
+                task.add_done_callback(self._ended)
                 self._running[key] = (collection, task)
 
     def find(self, group: str, kind: str) -> Collection | None:
@@ -123,6 +135,11 @@ class Inventory:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=error)
+            self._failed(error)
 
     async def _run(self, collection: Collection) -> None:
         seen: set[str] = set()

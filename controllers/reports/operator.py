@@ -106,8 +106,9 @@ class Reports:
             excluded=lambda request: self._filters(request),
             allowed=flags.allowedResults,
             looked=self._observer.looked,
+            failed=lambda: self.metrics.count("pyvern_scan_failures"),
         )
-        self.inventory = Inventory(self._client, self._scanner.inspect, mine=self.members.mine)
+        self.inventory = Inventory(self._client, self._scanner.inspect, mine=self.members.mine, failed=self._fail)
         self._collector = Collector(
             self._client,
             aggregator=self.aggregator,
@@ -188,6 +189,7 @@ class Reports:
         self._tasks.spawn("state", self._show_state())
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         logger.info("%d policies in force, %d reports known", len(self.policies.entries), len(self.aggregator.marks))
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:

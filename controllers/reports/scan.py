@@ -78,6 +78,7 @@ class Scanner:
         excluded: Callable[[Request], bool],
         allowed: frozenset[str],
         looked: Callable[[Scanned], None],
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._policies = policies
         self._namespaces = namespaces
@@ -86,6 +87,7 @@ class Scanner:
         self._excluded = excluded
         self._allowed = allowed
         self._looked = looked
+        self._failed = failed
 
     async def inspect(self, resource: Resource, document: Object, again: bool) -> None:
         """Scans one stored object. Data that cannot be had leaves its report as it is."""
@@ -98,6 +100,10 @@ class Scanner:
                 responses = await settle(ask, self._world)
             except LookupFailed as failure:
                 logger.warning("scan of %s %s/%s: %s", resource.kind, request.namespace, request.name, failure)
+                return
+            except Exception:  # a bug of ours: one object must not stop its kind, and its report stays as it is
+                logger.exception("scan of %s %s/%s failed", resource.kind, request.namespace, request.name)
+                self._failed()
                 return
         seconds = time.perf_counter() - started
         changed = await self._aggregator.scanned(Subject.of(document), self.rows(responses, request.now))
