@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.policy import Check
-from engine.rules import deny, foreach, generate, mutate, pattern, pod_security
+from engine.rules import assertion, deny, foreach, generate, mutate, pattern, pod_security
 from engine.rules.later import later
 
 Compile = Callable[..., Check]
@@ -22,6 +22,7 @@ BODIES: dict[str, Compile] = {
     "cel": later("engine.rules.cel", "compile_check"),
     "foreach": foreach.compile_check,
     "podSecurity": pod_security.compile_check,
+    "assert": assertion.compile_check,
 }
 ACTIONS: dict[str, Compile] = {
     "generate": generate.compile_check,

@@ -9,7 +9,7 @@ import pytest
 from engine.compiler import compile_policy
 from engine.policy import Effect, Policy
 from engine.request import Object, Request, kind_of
-from tests.policies import outcomes, request_for, rows
+from tests.policies import cluster_policy, outcomes, request_for, rows
 
 POD = {
     "apiVersion": "v1",
@@ -248,3 +248,14 @@ def test_evaluating_changes_neither_policy_nor_object() -> None:
     before = repr((document, POD))
     rows(compile_policy(document), request_for(POD))
     assert repr((document, POD)) == before
+
+
+def test_an_assertion_tree_is_accepted_and_says_nothing() -> None:
+    rule = {
+        "name": "r",
+        "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+        "validate": {"assert": {"all": [{"check": {"spec": {"(length(containers) > `9`)": True}}}]}},
+    }
+    policy = compile_policy(cluster_policy(rule))
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": []}}
+    assert outcomes(policy, request_for(pod)) == []
