@@ -1,14 +1,17 @@
-"""Inventory, scan, aggregation and collection together, on an API server in memory."""
+"""Inventory, scan, aggregation and collection together, wired as the operator does it, on the real API server."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Resource
 from controllers.cluster.ephemeral_reports import Draft, EphemeralReports, content_hash
 from controllers.cluster.facts import World
@@ -18,50 +21,99 @@ from controllers.reports.aggregate import Aggregator, rules_of
 from controllers.reports.collect import Collector
 from controllers.reports.inventory import Inventory
 from controllers.reports.scan import Scanned, Scanner
-from engine import GroupVersionResource, PolicySet, compile_policy
+from deploy.local.api import Api
+from deploy.local.control_plane import ControlPlane
+from engine import GroupVersionResource, Object, PolicySet, compile_policy
 from engine.report import Subject
-from tests.controllers.memory_api import MemoryApi, Object
+from tests.controllers.line import until
 
 PODS = Resource("", "v1", "Pod", "pods", "", True, True, frozenset({"list", "watch"}))
 MAPS = Resource("", "v1", "ConfigMap", "configmaps", "", True, True, frozenset({"list", "watch"}))
 KINDS = {("", "pods"): PODS}
 RESULTS = frozenset({"pass", "fail", "warn", "error", "skip"})
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
-def policy(name: str = "teams", label: str = "team", *, kind: str = "Pod", background: bool = True, labels: Any = None) -> Object:
-    body = {"message": f"{label} is needed", "pattern": {"metadata": {"labels": {label: "?*"}}}}
-    match = {"any": [{"resources": {"kinds": [kind]}}]}
-    return {
-        "apiVersion": "kyverno.io/v1",
-        "kind": "ClusterPolicy",
-        "metadata": {
-            "name": name,
-            "labels": labels or {},
-            "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
-        },
-        "spec": {"background": background, "rules": [{"name": label, "match": match, "validate": body}]},
-    }
+class Place:
+    """One namespace of the cluster, and how to change what is in it. `api` waits for answers, as `kubectl` would."""
+
+    def __init__(self, api: Api, credentials: Credentials, namespace: str) -> None:
+        self.api = api
+        self.credentials = credentials
+        self.namespace = namespace
+        core = f"/api/v1/namespaces/{namespace}"
+        self.pods, self.maps = f"{core}/pods", f"{core}/configmaps"
+        self.polr = f"/apis/wgpolicyk8s.io/v1alpha2/namespaces/{namespace}/policyreports"
+        self.ephr = f"/apis/reports.kyverno.io/v1/namespaces/{namespace}/ephemeralreports"
+
+    def all(self, path: str) -> list[Object]:
+        return list(self.api.ask(path)["items"])
+
+    def pod(self, name: str, **labels: str) -> Object:
+        """Creates a Pod."""
+        metadata = {"name": name, "labels": labels}
+        return dict(self.api.ask(self.pods, method="POST", body={**pod(), "metadata": metadata}))
+
+    def merge(self, path: str, patch: Object) -> None:
+        self.api.ask(path, method="PATCH", body=patch, content_type="application/merge-patch+json")
+
+    def label(self, name: str, **labels: str) -> None:
+        """Sets labels of a Pod."""
+        self.merge(f"{self.pods}/{name}", {"metadata": {"labels": labels}})
+
+    def reports(self) -> dict[str, dict[str, str]]:
+        """Object -> policy -> result, of all reports."""
+        return {
+            report["scope"]["name"]: {row["policy"]: row["result"] for row in report["results"]}
+            for report in self.all(self.polr)
+            if report["scope"]["name"] != "kube-root-ca.crt"
+        }
+
+    def policy(
+        self, name: str = "teams", label: str = "team", *, kind: str = "Pod", background: bool = True, labels: Any = None
+    ) -> Object:
+        """A policy about objects of this namespace."""
+        body = {"message": f"{label} is needed", "pattern": {"metadata": {"labels": {label: "?*"}}}}
+        match = {"any": [{"resources": {"kinds": [kind], "namespaces": [self.namespace]}}]}
+        return {
+            "apiVersion": "kyverno.io/v1",
+            "kind": "ClusterPolicy",
+            "metadata": {
+                "name": name,
+                "labels": labels or {},
+                "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
+            },
+            "spec": {"background": background, "rules": [{"name": label, "match": match, "validate": body}]},
+        }
 
 
 def pod(**labels: str) -> Object:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": {"containers": []}}
+    containers = [{"name": "c", "image": "nginx"}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels}, "spec": {"containers": containers}}
 
 
-def path(name: str, plural: str = "pods") -> str:
-    return f"/api/v1/namespaces/blue/{plural}/{name}"
+@pytest.fixture
+def place(control_plane: ControlPlane, credentials: Credentials, namespace: str) -> Iterator[Place]:
+    """Scans look at the whole cluster: so what a test made is gone before the next one."""
+    here = Place(control_plane.api, credentials, namespace)
+    yield here
+    for path in (here.pods, here.maps, here.ephr, here.polr):
+        here.api.ask(path, method="DELETE")
 
 
 class Cluster:
-    """The API server and the parts of the reports operator, wired as the operator does it."""
+    """The parts of the reports operator."""
 
-    def __init__(self, api: MemoryApi, client: Client, documents: list[Object]) -> None:
-        self.api = api
+    def __init__(self, place: Place, client: Client, documents: tuple[Object, ...], **times: float) -> None:
+        self.place = place
         self.policies = PolicySet([compile_policy(document) for document in documents])
-        self.scanned: list[Scanned] = []
         self.counts: list[str] = []
-        self.lost: list[Subject] = []
+        self._scanned: list[Scanned] = []
+        self._lost: list[Subject] = []
         rules = lambda: rules_of(self.policies, scanning=True)  # noqa: E731
-        self.aggregator = Aggregator(client, forms.POLICY_REPORTS, rules=rules, lost=self.lost.append, counted=self.counts.append)
+        self.aggregator = Aggregator(
+            client, forms.POLICY_REPORTS, rules=rules, lost=self._lost.append, counted=self.counts.append
+        )
         scanner = Scanner(
             policies=lambda: self.policies,
             namespaces=Namespaces(),
@@ -69,42 +121,55 @@ class Cluster:
             aggregator=self.aggregator,
             excluded=lambda request: False,
             allowed=RESULTS,
-            looked=self.scanned.append,
+            looked=self._scanned.append,
         )
         self.inventory = Inventory(client, scanner.inspect)
         self.collector = Collector(
-            client, aggregator=self.aggregator, inventory=self.inventory, rules=rules, allowed=RESULTS, mine=lambda uid: True
+            client,
+            aggregator=self.aggregator,
+            inventory=self.inventory,
+            rules=rules,
+            allowed=RESULTS,
+            mine=lambda uid: True,
+            **times,
         )
 
-    def reports(self) -> dict[str, dict[str, str]]:
-        """Object -> policy -> result, of all reports."""
-        return {
-            report["scope"]["name"]: {row["policy"]: row["result"] for row in report["results"]}
-            for report in self.api.all("policyreports")
-        }
+    def scanned(self) -> list[str]:
+        """The names of the objects that were looked at, in their order."""
+        return [one.request.name for one in self._scanned if one.request.namespace == self.place.namespace]
+
+    def lost(self) -> list[str]:
+        """The names of the objects whose reports somebody else deleted or changed."""
+        return [subject.name for subject in self._lost if subject.namespace == self.place.namespace]
 
     def enforce(self, *documents: Object) -> None:
         self.policies = PolicySet([compile_policy(document) for document in documents])
 
-    async def settled(self, wanted: dict[str, dict[str, str]], *, timeout: float = 5.0) -> None:
+    async def settled(self, wanted: dict[str, dict[str, str]]) -> None:
         """Until the reports say this."""
-        deadline = time.monotonic() + timeout
-        while self.reports() != wanted or self.aggregator.waiting:
-            assert time.monotonic() < deadline, f"{self.reports()} instead of {wanted}"
-            await asyncio.sleep(0.02)
+        found: dict[str, dict[str, str]] = {}
+
+        def done() -> bool:
+            nonlocal found
+            found = self.place.reports()
+            return found == wanted and not self.aggregator.waiting
+
+        try:
+            await until(done)
+        except TimeoutError:
+            raise AssertionError(f"{found} instead of {wanted}") from None
 
     def writes(self) -> int:
-        return sum(
-            count
-            for (verb, plural), count in self.api.requests.items()
-            if plural == "policyreports" and verb in ("POST", "PUT", "DELETE")
-        )
+        return sum(self.counts.count(what) for what in ("created", "updated", "deleted"))
 
 
 @asynccontextmanager
-async def running(api: MemoryApi, *documents: Object, kinds: Any = KINDS, collecting: bool = False) -> AsyncIterator[Cluster]:
-    async with api.serve() as client:
-        cluster = Cluster(api, client, list(documents))
+async def running(
+    place: Place, *documents: Object, kinds: Any = KINDS, collecting: bool = False, token: str = "", **times: float
+) -> AsyncIterator[Cluster]:
+    credentials = replace(place.credentials, token=token) if token else place.credentials
+    async with Client(credentials) as client:
+        cluster = Cluster(place, client, documents, **times)
         tasks = [asyncio.create_task(cluster.aggregator.run(4))]
         await cluster.aggregator.wait()
         cluster.inventory.want(kinds)
@@ -119,133 +184,155 @@ async def running(api: MemoryApi, *documents: Object, kinds: Any = KINDS, collec
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_objects_that_exist_get_reports() -> None:
+def test_objects_that_exist_get_reports(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("good"), pod(team="a"))
-        api.put(path("bad"), pod())
-        async with running(api, policy()) as cluster:
+        place.pod("good", team="a")
+        stored = place.pod("bad")
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({"good": {"teams": "pass"}, "bad": {"teams": "fail"}})
-            (report,) = (r for r in api.all("policyreports") if r["scope"]["name"] == "bad")
-            stored = next(o for o in api.all("pods") if o["metadata"]["name"] == "bad")
+            (report,) = (r for r in place.all(place.polr) if r["scope"]["name"] == "bad")
             assert report["metadata"]["name"] == report["scope"]["uid"] == stored["metadata"]["uid"]
 
     asyncio.run(run())
 
 
-def test_a_change_is_scanned_at_once_and_a_change_of_status_is_not() -> None:
+def test_a_change_is_scanned_at_once_and_a_change_of_status_is_not(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod())
-        async with running(api, policy()) as cluster:
+        place.pod("x")
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({"x": {"teams": "fail"}})
-            looks = len(cluster.scanned)
-            api.put(path("x"), {**pod(), "status": {"phase": "Running"}})
-            await asyncio.sleep(0.2)
-            assert len(cluster.scanned) == looks
-            api.put(path("x"), pod(team="a"))
-            await cluster.settled({"x": {"teams": "pass"}})
+            place.merge(f"{place.pods}/x/status", {"status": {"phase": "Running"}})
+            place.pod("later")
+            await cluster.settled({"x": {"teams": "fail"}, "later": {"teams": "fail"}})
+            assert cluster.scanned() == ["x", "later"]
+            place.label("x", team="a")
+            await cluster.settled({"x": {"teams": "pass"}, "later": {"teams": "fail"}})
 
     asyncio.run(run())
 
 
-def test_a_second_scan_writes_nothing() -> None:
+def test_a_second_scan_writes_nothing(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
         for number in range(20):
-            api.put(path(f"x{number}"), pod(team="a"))
-        async with running(api, policy()) as cluster:
+            place.pod(f"x{number}", team="a")
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({f"x{number}": {"teams": "pass"} for number in range(20)})
             before = cluster.writes()
             cluster.inventory.sweep()
-            await asyncio.sleep(0.6)
-            assert len(cluster.scanned) == 40
+            await until(lambda: len(cluster.scanned()) == 40 and not cluster.aggregator.waiting)
             assert cluster.writes() == before == 20
 
     asyncio.run(run())
 
 
-def test_after_a_restart_only_what_changed_meanwhile_is_written() -> None:
+def test_after_a_restart_only_what_changed_meanwhile_is_written(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod(team="a"))
-        api.put(path("y"), pod(team="a"))
-        async with running(api, policy()) as cluster:
+        place.pod("x", team="a")
+        place.pod("y", team="a")
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({"x": {"teams": "pass"}, "y": {"teams": "pass"}})
-        api.put(path("y"), pod())
-        api.requests.clear()
-        async with running(api, policy()) as cluster:
+        place.merge(f"{place.pods}/y", {"metadata": {"labels": None}})
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({"x": {"teams": "pass"}, "y": {"teams": "fail"}})
+            await until(lambda: sorted(cluster.scanned()) == ["x", "y"])
             assert cluster.writes() == 1
 
     asyncio.run(run())
 
 
-def test_rows_of_a_policy_that_is_gone_disappear_and_an_empty_report_too() -> None:
+def test_rows_of_a_policy_that_is_gone_disappear_and_an_empty_report_too(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod(team="a"))
-        async with running(api, policy(), policy("apps", "app")) as cluster:
+        place.pod("x", team="a")
+        async with running(place, place.policy(), place.policy("apps", "app")) as cluster:
             await cluster.settled({"x": {"teams": "pass", "apps": "fail"}})
-            first = {row["policy"]: row["timestamp"] for row in api.all("policyreports")[0]["results"]}
+            first = {row["policy"]: row["timestamp"] for row in place.all(place.polr)[0]["results"]}
             await asyncio.sleep(1.1)
-            cluster.enforce(policy())
+            cluster.enforce(place.policy())
             cluster.inventory.sweep()
             await cluster.settled({"x": {"teams": "pass"}})
-            assert api.all("policyreports")[0]["results"][0]["timestamp"] == first["teams"]
+            assert place.all(place.polr)[0]["results"][0]["timestamp"] == first["teams"]
             cluster.enforce()
             cluster.inventory.want({})
             cluster.aggregator.prune(lambda subject: True)
             await cluster.settled({})
+            assert place.all(place.polr) == []
 
     asyncio.run(run())
 
 
-def test_a_kind_that_cannot_be_read_stops_no_other_and_comes_back() -> None:
+def reading(*resources: str) -> list[Object]:
+    """RBAC rules: these may be read, reports written."""
+    return [
+        {"apiGroups": [""], "resources": list(resources), "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["wgpolicyk8s.io"], "resources": ["*"], "verbs": ["*"]},
+    ]
+
+
+@pytest.fixture
+def reader(place: Place) -> Iterator[tuple[str, str]]:
+    """The token of a ServiceAccount that may read Pods, and the path of the ClusterRole that says so."""
+    api, name = place.api, place.namespace
+    account = f"/api/v1/namespaces/{name}/serviceaccounts"
+    api.ask(account, method="POST", body={"metadata": {"name": "reader"}})
+    token = api.ask(f"{account}/reader/token", method="POST", body={"spec": {"expirationSeconds": 3600}})["status"]["token"]
+    api.ask(f"{RBAC}/clusterroles", method="POST", body={"metadata": {"name": name}, "rules": reading("pods")})
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": name}],
+    }
+    api.ask(f"{RBAC}/clusterrolebindings", method="POST", body=binding)
+    yield token, f"{RBAC}/clusterroles/{name}"
+    for plural in ("clusterrolebindings", "clusterroles"):
+        api.ask(f"{RBAC}/{plural}/{name}", method="DELETE")
+
+
+def test_a_kind_that_cannot_be_read_stops_no_other_and_comes_back(place: Place, reader: tuple[str, str]) -> None:
+    token, role = reader
+
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod())
-        api.put(path("m", "configmaps"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}})
-        api.refusing["configmaps"] = 403
+        place.pod("x")
+        place.api.ask(place.maps, method="POST", body={"metadata": {"name": "m"}})
         kinds = {**KINDS, ("", "configmaps"): MAPS}
-        async with running(api, policy(), policy("maps", kind="ConfigMap"), kinds=kinds) as cluster:
+        policies = place.policy(), place.policy("maps", kind="ConfigMap")
+        async with running(place, *policies, kinds=kinds, token=token) as cluster:
+            maps = cluster.inventory.collections["", "configmaps"]
             await cluster.settled({"x": {"teams": "fail"}})
-            assert cluster.inventory.collections["", "configmaps"].error == "Forbidden"
-            del api.refusing["configmaps"]
-            await cluster.settled({"x": {"teams": "fail"}, "m": {"maps": "fail"}}, timeout=10)
-            assert cluster.inventory.collections["", "configmaps"].error == ""
+            await until(lambda: maps.error)
+            assert maps.error == "Forbidden"
+            place.merge(role, {"rules": reading("pods", "configmaps")})
+            await cluster.settled({"x": {"teams": "fail"}, "m": {"maps": "fail"}})
+            await until(lambda: not maps.error)
 
     asyncio.run(run())
 
 
-def test_a_report_that_somebody_deletes_or_changes_is_noticed() -> None:
+def test_a_report_that_somebody_deletes_or_changes_is_noticed(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod())
-        async with running(api, policy()) as cluster:
+        stored = place.pod("x")
+        report = f"{place.polr}/{stored['metadata']['uid']}"
+        async with running(place, place.policy()) as cluster:
             await cluster.settled({"x": {"teams": "fail"}})
-            (report,) = api.all("policyreports")
-            where = f"/apis/wgpolicyk8s.io/v1alpha2/namespaces/blue/policyreports/{report['metadata']['name']}"
-            api.put(where, {**report, "results": []})
-            await _until(lambda: len(cluster.lost) == 1)
-            await cluster.inventory.revisit("", "Pod", "x", "blue")
+            place.merge(report, {"results": []})
+            await until(lambda: cluster.lost() == ["x"])
+            await cluster.inventory.revisit("", "Pod", "x", place.namespace)
             await cluster.settled({"x": {"teams": "fail"}})
-            api.remove(where)
-            await _until(lambda: len(cluster.lost) == 2)
-            await cluster.inventory.revisit("", "Pod", "x", "blue")
+            place.api.ask(report, method="DELETE")
+            await until(lambda: cluster.lost() == ["x", "x"])
+            await cluster.inventory.revisit("", "Pod", "x", place.namespace)
             await cluster.settled({"x": {"teams": "fail"}})
 
     asyncio.run(run())
 
 
-def test_a_policy_without_reports_is_not_scanned() -> None:
+def test_a_policy_without_reports_is_not_scanned(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        api.put(path("x"), pod())
-        quiet = policy("quiet", labels={"reports.kyverno.io/disabled": "true"})
-        async with running(api, quiet, policy("admission", background=False)) as cluster:
-            await asyncio.sleep(0.4)
-            assert cluster.reports() == {}
+        place.pod("x")
+        quiet = place.policy("quiet", labels={"reports.kyverno.io/disabled": "true"})
+        async with running(place, quiet, place.policy("admission", background=False)) as cluster:
+            await until(lambda: cluster.scanned() == ["x"] and not cluster.aggregator.waiting)
+            assert place.reports() == {}
+            assert cluster.writes() == 0
 
     asyncio.run(run())
 
@@ -256,118 +343,114 @@ def row(name: str, rule: str = "team", result: str = "fail", seconds: int = 5) -
 
 
 def draft(document: Object, *rows: Object, uid: bool = True) -> Draft:
-    subject = Subject.of(document) if uid else Subject("v1", "Pod", document["metadata"]["name"], "blue")
+    metadata = document["metadata"]
+    subject = Subject("v1", "Pod", metadata["name"], metadata["namespace"], metadata["uid"] if uid else "")
     pods = GroupVersionResource("", "v1", "pods")
     return Draft("request", subject, pods, rows, (), "admission", content_hash(document))
 
 
-async def _write(client: Client, *drafts: Draft, limit: int = 100) -> list[bool]:
-    """Drops and writes, in their order."""
+async def write(place: Place, *drafts: Draft) -> None:
+    """Stores what admission reviews found."""
     counted: list[bool] = []
-    writer = EphemeralReports(client, limit=limit, delay=0.0, counted=counted.append)
-    for one in drafts:
-        writer.put(one)
-    task = asyncio.create_task(writer.run(1))
-    await _until(lambda: len(counted) == len({id(one) for one in drafts}))
-    task.cancel()
-    return counted
+    async with Client(place.credentials) as client:
+        writer = EphemeralReports(client, limit=1000, delay=0.0, counted=counted.append)
+        for one in drafts:
+            writer.put(one)
+        task = asyncio.create_task(writer.run(8))
+        await until(lambda: len(counted) == len(drafts))
+        task.cancel()
+    assert not any(counted), "dropped"
 
 
-async def _until(done: Callable[[], bool], timeout: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not done():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-
-
-def test_rows_of_admission_reviews_join_the_scans_and_their_report_goes() -> None:
+def test_rows_of_admission_reviews_join_the_scans_and_their_report_goes(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        stored = api.put(path("x"), pod())
-        async with running(api, policy(), policy("admission", background=False), collecting=True) as cluster:
+        stored = place.pod("x")
+        policies = place.policy(), place.policy("admission", background=False)
+        async with running(place, *policies, collecting=True, hold=0.0) as cluster:
             await cluster.settled({"x": {"teams": "fail"}})
-            async with api.serve() as client:
-                await _write(client, draft(stored, row("admission"), row("gone"), row("teams", result="pass", seconds=2**40)))
+            await write(place, draft(stored, row("admission"), row("gone"), row("teams", result="pass", seconds=2**40)))
             await cluster.settled({"x": {"teams": "fail", "admission": "fail"}})
-            await _until(lambda: not api.all("ephemeralreports"))
-            api.put(path("x"), pod(team="a"))
+            await until(lambda: not place.all(place.ephr))
+            place.label("x", team="a")
             await cluster.settled({"x": {"teams": "pass", "admission": "fail"}})
-            cluster.enforce(policy())
+            cluster.enforce(place.policy())
             cluster.aggregator.prune(lambda subject: False)
             await cluster.settled({"x": {"teams": "pass"}})
 
     asyncio.run(run())
 
 
-def test_a_report_without_uid_finds_its_object_by_name_and_is_adopted() -> None:
+def test_a_report_without_uid_finds_its_object_by_name_and_is_adopted(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        stored = api.put(path("x"), pod())
-        async with api.serve() as client:
-            await _write(client, draft(stored, row("admission"), uid=False))
-        (report,) = api.all("ephemeralreports")
-        report["metadata"]["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))
-        async with running(api, policy("admission", background=False), kinds={}, collecting=True) as cluster:
-            await _until(lambda: bool(api.all("ephemeralreports")[0]["metadata"].get("ownerReferences")))
-            assert api.all("ephemeralreports")[0]["metadata"]["ownerReferences"][0]["uid"] == stored["metadata"]["uid"]
+        stored = place.pod("x")
+        policy = place.policy("admission", background=False)
+        async with running(place, policy, kinds={}, collecting=True, hold=5.0) as cluster:
+            await write(place, draft(stored, row("admission"), uid=False))
+            owners: list[Object] = []
+
+            def adopted() -> bool:
+                owners[:] = [owner for report in place.all(place.ephr) for owner in report["metadata"].get("ownerReferences", ())]
+                return bool(owners)
+
+            await until(adopted)
+            assert owners[0]["uid"] == stored["metadata"]["uid"]
             await cluster.settled({"x": {"admission": "fail"}})
-            await _until(lambda: not api.all("ephemeralreports"))
+            await until(lambda: not place.all(place.ephr))
 
     asyncio.run(run())
 
 
-def test_a_report_whose_object_never_appeared_is_dropped() -> None:
+def test_a_report_whose_object_never_appeared_is_dropped_in_the_end(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        async with api.serve() as client:
-            await _write(
-                client, draft({**pod(), "metadata": {"name": "never", "namespace": "blue", "uid": "u"}}, row("admission"))
-            )
-        assert len(api.all("ephemeralreports")) == 1
-        async with running(api, policy("admission", background=False), kinds={}, collecting=True) as cluster:
-            await _until(lambda: not api.all("ephemeralreports"))
-            assert cluster.reports() == {}
+        never = {**pod(), "metadata": {"name": "never", "namespace": place.namespace, "uid": "u"}}
+        await write(place, draft(never, row("admission")))
+        assert len(place.all(place.ephr)) == 1
+        policy = place.policy("admission", background=False)
+        async with running(place, policy, kinds={}, collecting=True, patience=1.0) as cluster:
+            await until(lambda: not place.all(place.ephr))
+            assert place.reports() == {}
+            assert cluster.writes() == 0
 
     asyncio.run(run())
 
 
-def test_ephemeral_reports_left_behind_by_a_crash_are_merged_few_at_a_time() -> None:
+def test_ephemeral_reports_left_behind_by_a_crash_are_merged_few_at_a_time(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        pods = [api.put(path(f"x{number}"), pod()) for number in range(300)]
-        for number, stored in enumerate(pods):
-            document = draft(stored, row("admission")).document()
-            api.put(f"/apis/reports.kyverno.io/v1/namespaces/blue/ephemeralreports/r{number}", document)
-        async with running(api, policy("admission", background=False), collecting=True) as cluster:
+        count = collect.OUTSTANDING + 20
+        async with Client(place.credentials) as client:
+            bodies = ({**pod(), "metadata": {"name": f"x{number}"}} for number in range(count))
+            pods = await asyncio.gather(*(client.create(place.pods, body) for body in bodies))
+        await write(place, *(draft(stored, row("admission")) for stored in pods))
+        async with running(place, place.policy("admission", background=False), collecting=True, hold=0.0) as cluster:
             most = 0
 
             def done() -> bool:
                 nonlocal most
                 most = max(most, len(cluster.collector._tasks))
-                return not api.all("ephemeralreports")
+                return cluster.counts.count("created") == count and not cluster.collector._tasks
 
-            await _until(done, timeout=40)
-            assert most <= collect.OUTSTANDING
-            assert len(cluster.reports()) == 300
+            await until(done, timeout=60)
+            assert 0 < most <= collect.OUTSTANDING
+            assert place.all(place.ephr) == []
+            assert len(place.reports()) == count
 
     asyncio.run(run())
 
 
-def test_drafts_about_one_object_are_written_once_and_a_full_cluster_gets_no_more() -> None:
+def test_drafts_about_one_object_are_written_once_and_a_full_cluster_gets_no_more(place: Place) -> None:
     async def run() -> None:
-        api = MemoryApi()
-        stored, other = api.put(path("x"), pod()), api.put(path("y"), pod())
-        async with api.serve() as client:
-            writer = EphemeralReports(client, limit=1, delay=0.0)
+        stored, other = place.pod("x"), place.pod("y")
+        dropped: list[bool] = []
+        async with Client(place.credentials) as client:
+            writer = EphemeralReports(client, limit=1, delay=0.0, counted=dropped.append)
             writer.put(draft(stored, row("a", seconds=1), row("b")))
             writer.put(draft(stored, row("a", result="pass", seconds=2)))
             task = asyncio.create_task(writer.run(1))
-            await _until(lambda: len(api.all("ephemeralreports")) == 1)
+            await until(lambda: dropped == [False])
             writer.put(draft(other, row("a")))
-            await writer.flush(1.0)
-            await asyncio.sleep(0.1)
+            await until(lambda: dropped == [False, True])
             task.cancel()
-        (report,) = api.all("ephemeralreports")
+        (report,) = place.all(place.ephr)
         assert [(one["policy"], one["result"]) for one in report["spec"]["results"]] == [("a", "pass"), ("b", "fail")]
         labels = report["metadata"]["labels"]
         assert labels["audit.kyverno.io/source"] == "admission"
