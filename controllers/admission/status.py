@@ -24,10 +24,17 @@ def desired(entry: Entry, now: str) -> Object:
     counts = policy.rule_count if policy is not None else {}
     return {
         "autogen": {"rules": list(policy.autogen)} if policy is not None and policy.autogen else {},
-        "conditions": [condition],
+        "conditions": [condition, *_of_others(entry.document)],
         "rulecount": {name: counts.get(name, 0) for name in COUNTED},
         "validatingadmissionpolicy": before.get("validatingadmissionpolicy") or {"generated": False, "message": ""},
     }
+
+
+def _of_others(document: Object) -> list[Object]:
+    """Conditions that other controllers have written about this version of the policy."""
+    generation = document["metadata"].get("generation")
+    found = (document.get("status") or {}).get("conditions") or ()
+    return [c for c in found if c.get("type") != "Ready" and c.get("observedGeneration") in (None, generation)]
 
 
 def differs(entry: Entry, status: Object) -> bool:

@@ -13,14 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 from controllers.background.changes import Changes
+from controllers.background.conditions import Conditions
 from controllers.background.objects import Objects
 from controllers.background.observe import Observer
-from controllers.background.update_request import FAILING, Carrier, NotYet, Pointless
+from controllers.background.update_request import FAILING, Carrier, NotYet, Pointless, Refused
 from controllers.background.worker import Worker
 from controllers.cluster import settings as settings_module
 from controllers.cluster.client import Client
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
+from controllers.cluster.ephemeral_reports import EphemeralReports
 from controllers.cluster.events import Events, Pace
 from controllers.cluster.exceptions import Exceptions
 from controllers.cluster.facts import World
@@ -89,7 +91,17 @@ class Background:
             timeout=flags.apiCallTimeout,
         )
         self.carrier = Carrier(policies=lambda: self.policies.snapshot, objects=objects, world=world, namespaces=self.namespaces)
-        self._observer = Observer(self.metrics, self.events, lambda: self._settings)
+        self.reports = EphemeralReports(
+            self._client, limit=flags.maxBackgroundReports, counted=breaker(self.metrics, "background scan reports")
+        )
+        self._observer = Observer(
+            self.metrics,
+            self.events,
+            lambda: self._settings,
+            self.reports,
+            reporting=flags.enableReporting,
+            allowed=flags.allowedResults,
+        )
         self.worker = Worker(
             self._client,
             namespace=environment.namespace,
@@ -97,6 +109,7 @@ class Background:
             metrics=self.metrics,
             carried=self._observer.carried,
             given_up=self._observer.given_up,
+            conditions=Conditions(self._client, self.policies.entries),
         )
         self.updates = Writer(
             self._client,
@@ -155,6 +168,7 @@ class Background:
         self._tasks.spawn("namespaces", self.namespaces.run(self._client))
         self._tasks.spawn("kinds", self.kinds.run())
         self._tasks.spawn("events", self.events.run())
+        self._tasks.spawn("reports", self.reports.run())
         await self.policies.wait()
         await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
@@ -217,7 +231,7 @@ class Background:
         """Carries out without an UpdateRequest; what fails gets one, so that it is tried again."""
         try:
             carried = await self.carrier.carry_out(update, age=REMEMBERED)
-        except (NotYet, Pointless):
+        except (NotYet, Pointless, Refused):
             return
         except (*FAILING, LookupFailed) as error:
             logger.info("policy %s: %s", update.policy, error)
@@ -272,6 +286,7 @@ class Background:
         await self.updates.flush(3.0)
         await self._leadership.release()
         await self.events.flush(1.0)
+        await self.reports.flush(1.0)
         await self._server.stop()
         await self._tasks.end()
         logger.info("ended")

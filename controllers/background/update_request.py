@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NoReturn
 
 from controllers.background import downstream
 from controllers.background.downstream import Leftovers
@@ -48,6 +49,10 @@ class NotYet(Exception):
     def __init__(self, seconds: float = SOON) -> None:
         super().__init__("not stored yet")
         self.seconds = seconds
+
+
+class Refused(Exception):
+    """What we were asked about was admitted and never stored: somebody else has refused it, or another object has the name."""
 
 
 class Pointless(Exception):
@@ -323,7 +328,7 @@ class Carrier:
                 if stored is not None and not leaving:
                     _wait(age, PENDING, f"{update.about.text} was not deleted")
             elif stored is None:
-                _wait(age, PHANTOM if update.operation == "CREATE" else 0, f"{update.about.text} is gone, or was never stored")
+                await self._missing(update, age)
             elif leaving:
                 raise Pointless(f"{update.about.text} is on its way out")
             elif update.changes and age < PENDING and _version(stored) == _version(asked.get("oldObject")):
@@ -334,6 +339,17 @@ class Carrier:
         asker = requests.Asker(update.roles, update.cluster_roles)
         discovery = self._objects.discovery
         return requests.request_of(document, discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
+
+    async def _missing(self, update: UpdateRequest, age: float) -> NoReturn:
+        """The trigger is not there: deleted again, or never stored."""
+        about = update.about
+        if update.operation != "CREATE":
+            raise Pointless(f"{about.text} is gone")
+        if age < PHANTOM:
+            raise NotYet
+        if await self._objects.find(replace(about, uid="")) is not None:
+            raise Refused(f"{about.text} is another object than the one that was admitted")
+        raise Pointless(f"{about.text} is gone, or was never stored")
 
     async def _as_stored(self, rule: Rule, item: Item) -> Request | None:
         """The question about a stored trigger; None where it is gone or the rule is for other operations."""

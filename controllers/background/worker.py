@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from controllers.background.conditions import Conditions
 from controllers.background.queue import Queue
-from controllers.background.update_request import FAILING, Carried, Carrier, NotYet, Pointless
+from controllers.background.update_request import FAILING, Carried, Carrier, NotYet, Pointless, Refused
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.update_requests import UpdateRequest, collection, read
@@ -30,6 +31,8 @@ MAX_TRIES_WRONG = 3
 HELD = 500
 """Requests whose documents are kept while they wait; others are read again when their turn comes."""
 LONGEST = 30.0
+SHOWN = 30.0
+"""Seconds for which a request about an object that was refused elsewhere is kept, so that people can see it."""
 Told = Callable[[UpdateRequest, Iterable[Carried]], None]
 GivenUp = Callable[[UpdateRequest, Iterable[Carried], str], None]
 logger = logging.getLogger("pyvern.worker")
@@ -47,6 +50,7 @@ class Worker:
         metrics: Metrics,
         carried: Told,
         given_up: GivenUp,
+        conditions: Conditions,
     ) -> None:
         self._client = client
         self._path = collection(namespace)
@@ -54,6 +58,7 @@ class Worker:
         self._metrics = metrics
         self._told = carried
         self._given_up = given_up
+        self._conditions = conditions
         self._documents: dict[str, Object | None] = {}
         self._generations: dict[str, int] = {}
         self._seen: dict[str, float] = {}
@@ -121,12 +126,19 @@ class Worker:
             failures = [failure for one in carried for failure in one.failures]
         except NotYet as not_yet:
             return not_yet.seconds
+        except Refused as reason:
+            if update.stored.tries:
+                return await self._finish(name, document)
+            await self._failed(name, str(reason), 1, [])
+            return SHOWN
         except Pointless as reason:
             logger.debug("UpdateRequest %s: %s", name, reason)
         except (*FAILING, LookupFailed) as error:
             failures = [error]
         self._told(update, carried)
         if not failures:
+            if carried:
+                await self._conditions.succeeded(update.policy)
             return await self._finish(name, document)
         tries = update.stored.tries + 1
         message = "; ".join(dict.fromkeys(str(failure) for failure in failures))
@@ -134,6 +146,7 @@ class Worker:
             logger.error("UpdateRequest of policy %s about %s is given up: %s", update.policy, update.about.text, message)
             self._metrics.count("kyverno_controller_drop", (CONTROLLER,))
             self._given_up(update, carried, message)
+            await self._conditions.failed(update.policy, f"{update.about.text}: {message}")
             return await self._finish(name, document)
         logger.info("UpdateRequest of policy %s about %s, try %d: %s", update.policy, update.about.text, tries, message)
         self._metrics.count("kyverno_controller_requeue", (CONTROLLER, str(tries)))

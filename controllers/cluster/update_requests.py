@@ -133,7 +133,7 @@ class UpdateRequest:
 
     def _context(self) -> Object:
         if self.admission is None:
-            return {}
+            return {"admissionRequestInfo": {"operation": self.operation}} if self.operation else {}
         asker = {"roles": list(self.roles), "clusterRoles": list(self.cluster_roles), "userInfo": self.admission["userInfo"]}
         return {"userInfo": asker, "admissionRequestInfo": {"admissionRequest": self.admission, "operation": self.operation}}
 

@@ -1,0 +1,306 @@
+"""UpdateRequests: which ones an admission request gives cause for, how they are kept, and in which order they are worked on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from controllers.admission.follow_up import updates_of
+from controllers.background.queue import Queue
+from controllers.cluster.events import Reference
+from controllers.cluster.update_requests import Item, UpdateRequest, kept, merged, read
+from engine import PolicySet, Request, User, compile_policy
+from engine.request import GroupVersionKind, GroupVersionResource
+
+Document = dict[str, Any]
+ACCOUNT = "system:serviceaccount:kyverno:kyverno-background-controller"
+DATA = {"apiVersion": "v1", "kind": "Secret", "name": "made", "namespace": "{{request.object.metadata.namespace}}", "data": {}}
+
+
+def policy(body: Document, *, name: str = "p", rule: Document | None = None, operations: list[str] | None = None) -> Any:
+    resources = {"kinds": ["ConfigMap"], **({"operations": operations} if operations else {})}
+    match = {"any": [{"resources": resources}]}
+    document = {"name": "r", "match": match, **body, **(rule or {})}
+    return compile_policy(
+        {
+            "apiVersion": "kyverno.io/v1",
+            "kind": "ClusterPolicy",
+            "metadata": {"name": name, "uid": "policy-uid"},
+            "spec": {"background": False, "rules": [document]},
+        }
+    )
+
+
+def generating(*, synchronize: bool = True, **more: Any) -> Any:
+    return policy({"generate": {**DATA, "synchronize": synchronize}}, **more)
+
+
+MUTATING = {
+    "mutate": {
+        "targets": [{"apiVersion": "v1", "kind": "Secret", "name": "s", "namespace": "blue"}],
+        "patchStrategicMerge": {"metadata": {"labels": {"a": "b"}}},
+    }
+}
+
+
+def config_map(labels: Document | None = None, **metadata: Any) -> Document:
+    about = {"name": "c", "namespace": "blue", "uid": "c-uid", "resourceVersion": "1", "labels": labels or {}, **metadata}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about}
+
+
+def request(
+    operation: str = "CREATE", new: Document | None = None, old: Document | None = None, *, user: str = "alice", dry: bool = False
+) -> Request:
+    document = {
+        "uid": "request-uid",
+        "operation": operation,
+        "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+        "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+        "userInfo": {"username": user},
+        "object": new,
+        "oldObject": old,
+        "namespace": "blue",
+        "name": "c",
+    }
+    subject = new or old or {}
+    kind = GroupVersionKind("", "v1", subject.get("kind", "ConfigMap"))
+    return Request(
+        operation=operation,
+        kind=kind,
+        resource=GroupVersionResource("", "v1", "configmaps"),
+        object=new,
+        old_object=old,
+        namespace="blue",
+        name="c",
+        user=User(user, cluster_roles=("view",)),
+        dry_run=dry,
+        document=document,
+    )
+
+
+def updates(policies: list[Any], asked: Request) -> tuple[UpdateRequest, ...]:
+    found, errors = updates_of(PolicySet(policies), asked, among=lambda policy: True, account=ACCOUNT)
+    assert not errors
+    return found
+
+
+def test_a_trigger_is_kept_with_who_asked() -> None:
+    (found,) = updates([generating()], request(new=config_map()))
+    assert (found.type, found.cause, found.policy, found.operation) == ("generate", "trigger", "p", "CREATE")
+    assert found.items == (Item("r", Reference("v1", "ConfigMap", "c", "blue", "c-uid"), synchronize=True),)
+    assert found.admission is not None
+    assert found.admission["userInfo"] == {"username": "alice"}
+    assert found.cluster_roles == ("view",)
+
+
+def test_a_stored_request_is_what_it_was() -> None:
+    (found,) = updates([generating()], request("UPDATE", config_map({"a": "b"}), config_map()))
+    document = found.document("kyverno")
+    document["metadata"]["resourceVersion"] = "9"
+    again = read(document)
+    assert (again.items, again.admission, again.changes) == (found.items, found.admission, True)
+    assert again.name == found.name == document["metadata"]["name"]
+    assert again.stored.version == "9"
+
+
+def test_labels_are_those_of_kyverno() -> None:
+    (generate,) = updates([generating()], request(new=config_map()))
+    assert generate.document("kyverno")["metadata"]["labels"] == {"generate.kyverno.io/policy-name": "p"}
+    (mutate,) = updates([policy(MUTATING)], request(new=config_map()))
+    assert mutate.document("kyverno")["metadata"]["labels"] == {
+        "mutate.updaterequest.kyverno.io/policy-name": "p",
+        "mutate.updaterequest.kyverno.io/trigger-name": "c",
+        "mutate.updaterequest.kyverno.io/trigger-namespace": "blue",
+        "mutate.updaterequest.kyverno.io/trigger-kind": "ConfigMap",
+        "mutate.updaterequest.kyverno.io/trigger-apiversion": "v1",
+    }
+
+
+def test_the_same_work_has_the_same_name() -> None:
+    (one,) = updates([generating()], request("UPDATE", config_map(), config_map()))
+    (two,) = updates([generating()], request("UPDATE", config_map({"later": "yes"}), config_map()))
+    (other,) = updates([generating()], request("UPDATE", config_map(uid="d"), config_map(uid="d")))
+    assert one.name == two.name != other.name
+    assert merged(one, two).changes
+
+
+def test_rules_that_only_the_earlier_request_names_are_not_forgotten() -> None:
+    (one,) = updates([generating()], request(new=config_map()))
+    other = UpdateRequest(one.type, one.cause, one.policy, (Item("other"),), one.about, one.operation, one.admission)
+    assert [item.rule for item in merged(other, one).items] == ["other", "r"]
+
+
+def test_dry_runs_leave_nothing_to_do() -> None:
+    assert updates([generating(), policy(MUTATING, name="m")], request(new=config_map(), dry=True)) == ()
+
+
+def test_own_requests_start_only_rules_that_say_so() -> None:
+    own = request(new=config_map(), user=ACCOUNT)
+    assert updates([generating(), policy(MUTATING, name="m")], own) == ()
+    assert len(updates([generating(rule={"skipBackgroundRequests": False})], own)) == 1
+
+
+def test_preconditions_are_asked_before_anything_is_queued() -> None:
+    unmet = {"preconditions": {"all": [{"key": "{{request.operation}}", "operator": "Equals", "value": "UPDATE"}]}}
+    assert updates([generating(rule=unmet), policy(MUTATING, name="m", rule=unmet)], request(new=config_map())) == ()
+
+
+def test_an_unanswered_lookup_is_left_to_the_background() -> None:
+    context = {"context": [{"name": "x", "configMap": {"name": "a", "namespace": "b"}}]}
+    asks = {"all": [{"key": "{{x.data.y}}", "operator": "Equals", "value": "1"}]}
+    assert len(updates([generating(rule={**context, "preconditions": asks})], request(new=config_map()))) == 1
+
+
+def test_a_deleted_trigger_takes_its_downstreams_along_when_the_rule_is_synchronized() -> None:
+    gone = request("DELETE", None, config_map())
+    (found,) = updates([generating()], gone)
+    assert [item.delete for item in found.items] == [True]
+    assert updates([generating(synchronize=False)], gone) == ()
+
+
+def test_a_rule_for_deletions_generates_on_them() -> None:
+    (found,) = updates([generating(operations=["DELETE"])], request("DELETE", None, config_map()))
+    assert [item.delete for item in found.items] == [False]
+    assert found.admission is not None
+    assert found.admission["oldObject"]["metadata"]["name"] == "c"
+
+
+def test_a_trigger_that_stops_matching_is_looked_at_again() -> None:
+    wants = {
+        "preconditions": {"all": [{"key": "{{request.object.metadata.labels.a || ''}}", "operator": "Equals", "value": "b"}]}
+    }
+    left = request("UPDATE", config_map(), config_map({"a": "b"}))
+    assert len(updates([generating(rule=wants)], left)) == 1
+    assert updates([generating(rule=wants, synchronize=False)], left) == ()
+    assert updates([generating(rule=wants)], request("UPDATE", config_map(), config_map())) == ()
+
+
+DOWNSTREAM = {
+    "app.kubernetes.io/managed-by": "kyverno",
+    "generate.kyverno.io/policy-name": "p",
+    "generate.kyverno.io/policy-namespace": "",
+    "generate.kyverno.io/rule-name": "r",
+    "generate.kyverno.io/trigger-uid": "t",
+    "generate.kyverno.io/trigger-kind": "ConfigMap",
+    "generate.kyverno.io/trigger-version": "v1",
+    "generate.kyverno.io/trigger-group": "",
+    "generate.kyverno.io/trigger-namespace": "blue",
+}
+
+
+def secret(labels: Document) -> Document:
+    return {**config_map(labels), "kind": "Secret"}
+
+
+def test_an_edited_downstream_of_a_synchronized_rule_is_looked_at_again() -> None:
+    edited = request("UPDATE", secret({}), secret(DOWNSTREAM))
+    (found,) = updates([generating()], edited)
+    assert (found.cause, found.about.kind, found.admission) == ("downstream", "Secret", None)
+    assert found.items[0].trigger == Reference("v1", "ConfigMap", "", "blue", "t")
+    assert updates([generating(synchronize=False)], edited) == ()
+    assert updates([generating()], request("UPDATE", secret({}), secret(DOWNSTREAM), user=ACCOUNT)) == ()
+
+
+def test_what_nobody_could_render_again_is_kept_to_be_put_back() -> None:
+    named = {
+        "generate": {**DATA, "synchronize": True, "data": {"metadata": {"annotations": {"by": "{{request.userInfo.username}}"}}}}
+    }
+    (found,) = updates([policy({"generate": named})], request("DELETE", None, secret(DOWNSTREAM)))
+    assert found.items[0].restore
+    assert found.admission is not None
+    assert found.admission["oldObject"]["kind"] == "Secret"
+
+
+def test_a_namespace_that_is_emptied_is_left_alone() -> None:
+    sweep = request("DELETE", None, secret(DOWNSTREAM), user="system:serviceaccount:kube-system:namespace-controller")
+    assert updates([generating()], sweep) == ()
+
+
+def test_a_changed_source_concerns_the_rules_that_copy_it() -> None:
+    clone = {**DATA, "synchronize": True, "clone": {"namespace": "blue", "name": "c"}}
+    del clone["data"]
+    marked = secret({"generate.kyverno.io/clone-source": ""})
+    (found,) = updates([policy({"generate": clone})], request("UPDATE", marked, marked))
+    assert (found.cause, found.items) == ("source", (Item("r", None, synchronize=True),))
+    elsewhere = {**clone, "clone": {"namespace": "red", "name": "c"}}
+    assert updates([policy({"generate": elsewhere})], request("UPDATE", marked, marked)) == ()
+
+
+def test_what_is_kept_of_a_request_leaves_out_what_is_read_again() -> None:
+    asked = request("UPDATE", config_map(managedFields=[{}]), config_map(managedFields=[{}])).document
+    assert "object" not in kept(asked)
+    assert "managedFields" not in kept(asked)["oldObject"]["metadata"]
+    assert "object" in kept({**asked, "operation": "CONNECT"})
+
+
+async def worked(steps: list[tuple[str, str]], *, workers: int = 3) -> list[str]:
+    done: list[str] = []
+
+    async def work(key: str) -> float | None:
+        done.append(f"+{key}")
+        await asyncio.sleep(0.01)
+        done.append(f"-{key}")
+        return None
+
+    queue = Queue(work)
+    for key, subject in steps:
+        queue.put(key, subject)
+    task = asyncio.create_task(queue.run(workers))
+    while len(queue):
+        await asyncio.sleep(0.005)
+    task.cancel()
+    return done
+
+
+def test_one_subject_is_worked_on_in_order_and_a_key_waits_once() -> None:
+    done = asyncio.run(worked([("a", "s"), ("b", "s"), ("a", "s")]))
+    assert done == ["+a", "-a", "+b", "-b"]
+
+
+def test_subjects_are_worked_on_side_by_side() -> None:
+    assert asyncio.run(worked([("a", "s"), ("b", "t")]))[:2] == ["+a", "+b"]
+
+
+def test_a_key_that_comes_while_it_is_worked_on_is_worked_on_again() -> None:
+    async def scenario() -> int:
+        count = 0
+
+        async def work(key: str) -> float | None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                queue.put("a", "s")
+            await asyncio.sleep(0)
+            return None
+
+        queue = Queue(work)
+        queue.put("a", "s")
+        task = asyncio.create_task(queue.run(1))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        return count
+
+    assert asyncio.run(scenario()) == 2
+
+
+def test_what_waits_for_another_try_is_hurried() -> None:
+    async def scenario() -> int:
+        count = 0
+
+        async def work(key: str) -> float | None:
+            nonlocal count
+            count += 1
+            return 60.0 if count == 1 else None
+
+        queue = Queue(work)
+        queue.put("a", "s")
+        task = asyncio.create_task(queue.run(1))
+        await asyncio.sleep(0.02)
+        assert count == 1
+        assert len(queue) == 1
+        queue.hurry()
+        await asyncio.sleep(0.02)
+        task.cancel()
+        return count
+
+    assert asyncio.run(scenario()) == 2
