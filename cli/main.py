@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("cli.explain", "Say why rules matched, were skipped, passed or failed."),
     "jp": ("cli.jp", "Evaluate and parse JMESPath, list its functions."),
     "lint": ("cli.lint", "Find faults, dead rules and old forms in policies."),
+    "report": ("cli.report_table", "Show policy reports of a cluster or a file, also as a page."),
     "schema": ("cli.schema", "Write JSON schemas of all kinds for editors."),
     "test": ("cli.test", "Run tests of policies."),
     "version": ("cli.version", "Print the version."),
