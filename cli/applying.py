@@ -103,8 +103,17 @@ def _given(options: Options) -> Given:
         user=load_user(options.user_info) if options.user_info else None,
     )
     unsupported, left_out = _others(policies)
-    faults = [*policies.errors, *unsupported, *resources.errors, *targets.errors, *parameters.errors, *faults]
-    return Given(policies, resources, world, faults, [*resources.warnings, *left_out])
+    without, nothing = _empty(policies)
+    faults = [*policies.errors, *unsupported, *nothing, *resources.errors, *targets.errors, *parameters.errors, *faults]
+    return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without])
+
+
+def _empty(policies: Policies) -> tuple[list[str], list[InputError]]:
+    """Paths without a policy: a warning for each, and a fault where nothing at all is left that could refuse anything."""
+    faults = [InputError(path, "no policy in it") for path in policies.empty]
+    if policies.items or policies.invalid:
+        return [str(fault) for fault in faults], []
+    return [], faults
 
 
 def _others(policies: Policies) -> tuple[list[InputError], list[str]]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from cli.decode import Misfit, kubernetes_object
 from cli.errors import InputError
+from cli.kustomize import rendered, to_render
 from cli.yaml_load import STDIN, Document, load_file
 
 EXTENSIONS = (".yaml", ".yml", ".json")
-KUSTOMIZATION = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
 class Loaded(NamedTuple):
@@ -33,12 +33,16 @@ def load_paths(paths: Iterable[str], *, unique: bool = False, json: bool = True)
 
 
 def load_path(path: str, *, unique: bool = False, json: bool = True) -> Loaded:
-    """The documents of one file, folder (recursively, names that start with a dot are left out), URL or `-`."""
+    """The documents of one file, folder (recursively, names that start with a dot are left out), kustomization, URL or `-`."""
     try:
         if path.startswith(("http://", "https://")):
             from cli.remote import fetch
 
             return fetch(path, unique=unique)
+        folder = to_render(path)
+        if folder is not None:
+            made, faults = rendered(path, folder, unique=unique)
+            return Loaded(list(unpacked(made)), faults)
         files = list(files_of(path, json=json))
     except InputError as error:
         return Loaded([], [error])

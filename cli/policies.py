@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from cli.documents import Loaded, load_paths, require_object
+from cli.documents import Loaded, load_path, load_paths, require_object
 from cli.errors import InputError
 from cli.positions import place_of
 from cli.resources import name_of
@@ -35,7 +35,8 @@ class Policies(NamedTuple):
     """The policies of some files.
 
     `errors`: files and documents that cannot be read. `invalid`: policies that do not compile. `exceptions`: PolicyExceptions
-    that stand among them. `others`: documents that are no policies, such as the resources of a folder of examples.
+    that stand among them. `others`: documents that are no policies, such as the resources of a folder of examples. `empty`:
+    paths that can be read and have no policy in them, not even an invalid one.
     """
 
     items: list[LoadedPolicy]
@@ -43,11 +44,30 @@ class Policies(NamedTuple):
     invalid: list[InvalidDocument]
     exceptions: list[Document]
     others: list[Document]
+    empty: tuple[str, ...] = ()
 
 
 def load_policies(paths: Iterable[str]) -> Policies:
     """The policies of files and folders; of two with the same kind, namespace and name the first stays."""
-    return from_documents(load_paths(paths, unique=True))
+    documents: list[Document] = []
+    errors: list[InputError] = []
+    empty = []
+    for path in dict.fromkeys(paths):
+        found = load_path(path, unique=True)
+        if not found.errors and not any(map(_is_about_policies, found.documents)):
+            empty.append(path)
+        documents += found.documents
+        errors += found.errors
+    return from_documents(Loaded(documents, errors))._replace(empty=tuple(empty))
+
+
+def _is_about_policies(document: Document) -> bool:
+    """Is it a policy, a binding or an exception, or something that is none of them because it is broken?"""
+    value = document.value
+    if not isinstance(value, dict):
+        return True
+    gvk = kind_of(value)
+    return (gvk.group, gvk.kind) in FRONTENDS or (gvk.group in POLICY_GROUPS and "Policy" in gvk.kind)
 
 
 def from_documents(loaded: Loaded) -> Policies:
