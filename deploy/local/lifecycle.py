@@ -60,6 +60,7 @@ def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, leashed: bool = Fal
             down(directory, to=to)  # what a crash may have left
             to(f"starting a fresh control plane in {directory}")
             plane.start(service_accounts=wish.service_accounts, to=to)
+    _forget_dead(plane, to=to)
     install(plane.kubectl, manifests=manifests.result(), to=to)
     _start_operators(plane, wish, to=to)
     return plane
@@ -92,6 +93,15 @@ def status(directory: Path = DIRECTORY, *, to: Say = say) -> bool:
 
 def _stop_operators(processes: Processes) -> list[str]:
     return processes.stop([name for name in processes.names() if name not in PLANE], patience=20.0)
+
+
+def _forget_dead(plane: ControlPlane, *, to: Say) -> None:
+    """Webhooks of an operator that was killed may block whatever is applied; it makes them again when it is back."""
+    dead = [name for name in plane.processes.names() if plane.processes.pid(name) is None]
+    if dead:
+        kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+        to(f"{', '.join(dead)} had ended; webhooks are set up anew")
+        plane.kubectl("delete", kinds, "-l", "webhook.kyverno.io/managed-by=kyverno")
 
 
 def _start_operators(plane: ControlPlane, wish: Wish, *, to: Say) -> None:

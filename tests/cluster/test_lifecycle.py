@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +13,12 @@ import pytest
 from deploy.local.console import Blocked, silent
 from deploy.local.control_plane import PLANE, ControlPlane
 from deploy.local.demo import demo
+from deploy.local.installation import until
 from deploy.local.lifecycle import Wish, down, up
 from deploy.local.processes import Processes
 
 pytestmark = pytest.mark.cluster
-OPERATORS = ["admission", "reports"]
+OPERATORS = ["admission", "background", "cleanup", "reports"]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,32 @@ def test_a_second_up_keeps_the_control_plane_and_its_objects(shown: tuple[Path, 
     after = {name: plane.processes.pid(name) for name in before}
     assert [name for name in before if before[name] != after[name]] == OPERATORS
     assert plane.kubectl("get", "pod", "compliant", "-o", "name") == "pod/compliant\n"
+
+
+def test_up_recovers_from_a_killed_operator_whose_webhooks_block_everything(shown: tuple[Path, str]) -> None:
+    directory, _ = shown
+    processes = Processes(directory)
+    plane = up(directory, leashed=True, to=silent)
+    rule = {
+        "name": "r",
+        "match": {"any": [{"resources": {"kinds": ["*"]}}]},
+        "validate": {"failureAction": "Enforce", "deny": {}},
+    }
+    document = {
+        "apiVersion": "kyverno.io/v1",
+        "kind": "ClusterPolicy",
+        "metadata": {"name": "everything"},
+        "spec": {"background": False, "rules": [rule]},
+    }
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(document))
+    plane.kubectl("wait", "--for=condition=Ready", "clusterpolicy/everything", "--timeout=10s")
+    pid = processes.pid("admission")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: processes.pid("admission") is None, what="the operator is dead", timeout=5)
+    up(directory, leashed=True, to=silent)
+    assert processes.pid("admission") is not None
+    plane.kubectl("delete", "clusterpolicy", "everything")
 
 
 def test_up_on_a_cluster_of_the_users_own_runs_operators_only(
