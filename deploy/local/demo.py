@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from deploy.local.console import Blocked, Say, say, step
+from deploy.local.demo_background import show_background
 from deploy.local.installation import ROOT, until
 from deploy.local.kubectl import Kubectl, KubectlFailed
 from deploy.local.lifecycle import DIRECTORY, up
@@ -13,6 +14,7 @@ from deploy.local.lifecycle import DIRECTORY, up
 POLICIES = Path("deploy/policies/pod-security/enforce")
 SAMPLES = Path("deploy/local/samples")
 READY_TIMEOUT = 60.0
+CLEANUP_TIMEOUT = 150.0
 REPORT_TIMEOUT = 15.0
 
 
@@ -22,6 +24,7 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
     plane = up(directory, leashed=leashed, to=to)
     kubectl = plane.kubectl
     kubectl("apply", "-f", str(ROOT / SAMPLES / "legacy-pod.yaml"))
+    kubectl("apply", "-f", str(ROOT / SAMPLES / "cleanup-role.yaml"))
     with step("17 Pod Security policies", to=to):
         kubectl("apply", "-k", str(ROOT / POLICIES))
         kubectl("wait", "--for=condition=Ready", "cpol", "--all", f"--timeout={READY_TIMEOUT:.0f}s")
@@ -37,6 +40,12 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
     to("What is stored has a report, also the Pod that is older than the policies:\n")
     until(lambda: _reported(kubectl, "legacy", "compliant"), what="both Pods have a report", timeout=REPORT_TIMEOUT)
     _show(kubectl, "get", "polr", "-A", "-o", "wide", to=to)
+    to("A Pod is deleted on schedule, another one when its time to live is over (within a minute or two):\n")
+    _show(kubectl, "apply", "-f", str(SAMPLES / "cleanup-policy.yaml"), "-f", str(SAMPLES / "short-lived-pods.yaml"), to=to)
+    with step("both are gone", to=to):
+        until(lambda: not {"finished", "passing"} & _pods(kubectl), what="both Pods are gone", timeout=CLEANUP_TIMEOUT)
+    _show(kubectl, "get", "ccleanpol,pods", to=to)
+    show_background(kubectl, _show, to=to)
     to(f"All of it took {time.monotonic() - started:.0f} s. Go on:")
     to(f"    export KUBECONFIG={plane.kubeconfig} PATH={plane.tools['kubectl'].parent}:$PATH")
     to("    kubectl get cpol                            # what is enforced")
@@ -45,6 +54,10 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
     to(f"    ls {SAMPLES}   # change one, apply it, see what happens")
     to(f"    tail -f {plane.processes.log('admission')}")
     to("Stop with `make down`.")
+
+
+def _pods(kubectl: Kubectl) -> set[str]:
+    return {item["metadata"]["name"] for item in kubectl.json("get", "pods", "-n", "default")["items"]}
 
 
 def _enforced(kubectl: Kubectl) -> bool:

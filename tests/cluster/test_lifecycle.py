@@ -41,6 +41,7 @@ def test_the_demo_shows_denials_with_reasons(shown: tuple[Path, str]) -> None:
     assert "resource Deployment/default/privileged was blocked due to the following policies" in text
     assert "autogen-privileged-containers:" in text
     assert [line.split()[3] for line in text.splitlines() if " Pod " in line and "legacy" in line] == ["legacy"]
+    assert "both are gone" in text
     assert text.endswith("Stop with `make down`.")
 
 
