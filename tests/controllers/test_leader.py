@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
+from controllers.admission import webhooks
 from controllers.admission.leader import Reconciler
 from controllers.admission.webhooks import Wanted
-from controllers.cluster.client import ApiError
+from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from controllers.cluster.watch import Listed
-from tests.controllers.memory_api import MemoryApi
+from controllers.cluster.webhook_configurations import COLLECTIONS
+from deploy.local.api import Api, Refused
+from deploy.local.control_plane import ControlPlane
+from tests.cluster import calls
+from tests.controllers.line import until
 
 PATH = "/apis/kyverno.io/v1/clusterpolicies"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 def policy(name: str, message: str = "m") -> dict[str, Any]:
@@ -34,51 +44,175 @@ def policy(name: str, message: str = "m") -> dict[str, Any]:
     }
 
 
-def reconciled(*documents: dict[str, Any], refusing: int = 0) -> MemoryApi:
-    """The API server after one round."""
-    api = MemoryApi()
-    stored = tuple(api.put(f"{PATH}/{document['metadata']['name']}", document) for document in documents)
-    if refusing:
-        api.refusing["clusterpolicies"] = refusing
+@pytest.fixture
+def store(control_plane: ControlPlane) -> Iterator[Callable[..., None]]:
+    """Stores policies, which are gone after the test, and with them all webhooks that the leader wrote."""
+    api, names = control_plane.api, list[str]()
+
+    def create(*documents: dict[str, Any]) -> None:
+        for document in documents:
+            api.ask(PATH, method="POST", body=document)
+            names.append(document["metadata"]["name"])
+
+    yield create
+    for path in (*(f"{COLLECTIONS[kind]}/{name}" for kind, name in webhooks.OURS), *(f"{PATH}/{name}" for name in names)):
+        if api.find(path) is not None:
+            api.ask(path, method="DELETE")
+    policies_again = partial(refusal, api, PATH, method="POST", body=policy("probe"))
+    pods_again = partial(refusal, api, calls.PODS, method="POST", body=calls.pod("probe"))
+    calls.until(lambda: policies_again() == pods_again() == 0)  # the API server forgets webhooks a moment later
+
+
+@asynccontextmanager
+async def leading(credentials: Credentials, metrics: Metrics | None = None) -> AsyncIterator[None]:
+    """A leader at work on the policies that are stored."""
+    async with Client(credentials) as client:
+        policies = Policies(lambda _entry, _change: reconciler.nudge())
+        reconciler = Reconciler(
+            client,
+            policies=policies,
+            inputs=lambda: (Settings(), Discovery(), Wanted(ca_bundle=(credentials.ca or "").encode())),
+            metrics=metrics or Metrics(),
+            resync=900,
+        )
+        tasks = [asyncio.create_task(policies.run(client)), asyncio.create_task(reconciler.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+def ready(api: Api) -> dict[str, tuple[str, str]]:
+    """Policy -> status and message of its condition, for those that have one."""
+    stored = {item["metadata"]["name"]: (item.get("status") or {}).get("conditions") for item in api.ask(PATH)["items"]}
+    return {name: (found[0]["status"], found[0]["message"]) for name, found in stored.items() if found}
+
+
+def written(api: Api) -> set[tuple[str, str]]:
+    """(kind, name) of the webhook configurations of ours that exist."""
+    return {(kind, name) for kind, name in webhooks.OURS if api.find(f"{COLLECTIONS[kind]}/{name}") is not None}
+
+
+def test_policies_are_ready_once_webhooks_are_written(
+    control_plane: ControlPlane, credentials: Credentials, store: Callable[..., None]
+) -> None:
+    api = control_plane.api
+    store(policy("a"), policy("b"))
 
     async def run() -> None:
-        policies = Policies(lambda _entry, _change: None)
-        policies.handler("ClusterPolicy")(Listed(stored))
-        async with api.serve() as client:
-            reconciler = Reconciler(
-                client,
-                policies=policies,
-                inputs=lambda: (Settings(), Discovery(), Wanted(ca_bundle=b"ca")),
-                metrics=Metrics(),
-                resync=900,
-            )
-            await reconciler.reconcile()
+        async with leading(credentials):
+            await until(lambda: ready(api))
+            assert written(api) == set(webhooks.OURS)
+            await until(lambda: ready(api) == {"a": ("True", "Ready"), "b": ("True", "Ready")})
 
     asyncio.run(run())
-    return api
 
 
-def ready(api: MemoryApi) -> dict[str, tuple[str, str]]:
-    conditions = {item["metadata"]["name"]: item["status"]["conditions"][0] for item in api.all("clusterpolicies")}
-    return {name: (condition["status"], condition["message"]) for name, condition in conditions.items()}
+def test_a_policy_with_a_faulty_rule_says_where_and_why(
+    control_plane: ControlPlane, credentials: Credentials, store: Callable[..., None]
+) -> None:
+    store(policy("a", message="{{ a( }}"))
 
+    async def run() -> None:
+        async with leading(credentials):
+            await until(lambda: ready(control_plane.api))
 
-def test_policies_are_ready_once_webhooks_are_written() -> None:
-    api = reconciled(policy("a"), policy("b"))
-    assert len(api.all("validatingwebhookconfigurations")) + len(api.all("mutatingwebhookconfigurations")) > 2
-    assert ready(api) == {"a": ("True", "Ready"), "b": ("True", "Ready")}
-
-
-def test_a_policy_with_a_faulty_rule_says_where_and_why() -> None:
-    (status, message) = ready(reconciled(policy("a", message="{{ a( }}")))["a"]
+    asyncio.run(run())
+    status, message = ready(control_plane.api)["a"]
     assert status == "False"
     assert message.startswith("Not Ready: spec.rules[0]")
 
 
-def test_a_status_that_is_refused_holds_up_no_other() -> None:
-    assert reconciled(policy("a"), policy("b"), refusing=422).requests["PUT", "clusterpolicies"] == 2
+def test_a_status_that_is_refused_holds_up_no_other(
+    control_plane: ControlPlane, credentials: Credentials, store: Callable[..., None], only_b: str
+) -> None:
+    store(policy("a"), policy("b"), policy("c"))
+
+    async def run() -> None:
+        async with leading(replace(credentials, token=only_b)):
+            await until(lambda: ready(control_plane.api) == {"b": ("True", "Ready")})
+
+    asyncio.run(run())
 
 
-def test_an_api_server_in_trouble_is_asked_again() -> None:
-    with pytest.raises(ApiError, match="503"):
-        reconciled(policy("a"), refusing=503)
+@pytest.fixture
+def only_b(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
+    """The token of a ServiceAccount that may write webhooks, and of policies the status of `b` alone."""
+    api = control_plane.api
+    account = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    api.ask(account, method="POST", body={"metadata": {"name": "leader"}})
+    rules = [
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["kyverno.io"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["kyverno.io"], "resources": ["clusterpolicies/status"], "resourceNames": ["b"], "verbs": ["update"]},
+    ]
+    api.ask(f"{RBAC}/clusterroles", method="POST", body={"metadata": {"name": namespace}, "rules": rules})
+    binding = {
+        "metadata": {"name": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace},
+        "subjects": [{"kind": "ServiceAccount", "name": "leader", "namespace": namespace}],
+    }
+    api.ask(f"{RBAC}/clusterrolebindings", method="POST", body=binding)
+    asked = {"spec": {"expirationSeconds": 3600}}
+    yield str(api.ask(f"{account}/leader/token", method="POST", body=asked)["status"]["token"])
+    for plural in ("clusterrolebindings", "clusterroles"):
+        api.ask(f"{RBAC}/{plural}/{namespace}", method="DELETE")
+
+
+def test_an_api_server_in_trouble_is_asked_again(
+    control_plane: ControlPlane, credentials: Credentials, store: Callable[..., None], trouble: str
+) -> None:
+    api, metrics = control_plane.api, Metrics()
+    store(policy("a"))
+
+    async def run() -> None:
+        async with leading(credentials, metrics):
+            await until(lambda: b'num_requeues="2"' in metrics.render())
+            assert ready(api) == {}
+            api.ask(trouble, method="DELETE")
+            await until(lambda: ready(api) == {"a": ("True", "Ready")})
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def trouble(control_plane: ControlPlane) -> Iterator[str]:
+    """The path of a webhook of somebody else, out of order, for which the API server answers 500 to writes of statuses."""
+    api, path = control_plane.api, f"{COLLECTIONS['ValidatingWebhookConfiguration']}/out-of-order"
+    webhook = {
+        "name": "out-of-order.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [
+            {
+                "apiGroups": ["kyverno.io"],
+                "apiVersions": ["*"],
+                "operations": ["UPDATE"],
+                "resources": ["clusterpolicies/status"],
+            }
+        ],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",  # so that dry runs meet it too
+        "admissionReviewVersions": ["v1"],
+    }
+    api.ask(path.rpartition("/")[0], method="POST", body={"metadata": {"name": "out-of-order"}, "webhooks": [webhook]})
+    api.ask(PATH, method="POST", body=policy("probe"))
+    try:
+        calls.until(lambda: refusal(api, f"{PATH}/probe/status", method="PATCH", body={"status": {}}) == 500)
+        api.ask(f"{PATH}/probe", method="DELETE")
+        yield path
+    finally:
+        for left in (path, f"{PATH}/probe"):
+            if api.find(left) is not None:
+                api.ask(left, method="DELETE")
+
+
+def refusal(api: Api, path: str, *, method: str, body: dict[str, Any]) -> int:
+    """The code with which the API server refuses a write; 0: it does not. Nothing is stored."""
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    try:
+        api.ask(f"{path}?dryRun=All", method=method, body=body, content_type=content_type)
+    except Refused as refused:
+        return refused.code
+    return 0
