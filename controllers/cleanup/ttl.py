@@ -135,8 +135,12 @@ class TimeToLive:
             return
         wish = (metadata.get("annotations") or {}).get(PROPAGATION) or ""
         kept: Object = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion") if name in metadata}
-        labelled = Labelled(resource, kept, due, wish if wish in deletion.PROPAGATIONS else "")
-        objects[metadata["uid"]] = labelled
+        propagation = wish if wish in deletion.PROPAGATIONS else ""
+        before = objects.get(metadata["uid"])
+        if before is not None and before.due == due:  # it stays in the heap once, however often it changes
+            before.metadata, before.propagation = kept, propagation
+            return
+        labelled = objects[metadata["uid"]] = Labelled(resource, kept, due, propagation)
         self._push(labelled)
 
     def _push(self, labelled: Labelled) -> None:

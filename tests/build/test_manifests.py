@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from controllers.admission import flags, webhooks
+from controllers.admission import webhooks
+from controllers.cluster.flags import Environment
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("default", "local", "conformance")
@@ -135,14 +138,16 @@ def test_the_pod_is_as_restricted_as_a_pod_can_be() -> None:
     assert f"USER {IMAGE_USER}:{IMAGE_USER}" in (ROOT / "Dockerfile").read_text()
 
 
+@pytest.mark.parametrize("controller", CONTROLLERS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_program_knows_the_flags_and_variables_it_is_given(overlay: str) -> None:
-    (container,) = find("Deployment", "kyverno-admission-controller", overlay)["spec"]["template"]["spec"]["containers"]
-    assert container["command"] == ["python", "-m", "controllers.admission"]
-    flags.read(container["args"])
+def test_the_program_knows_the_flags_and_variables_it_is_given(overlay: str, controller: str) -> None:
+    (container,) = find("Deployment", f"kyverno-{controller}-controller", overlay)["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", f"controllers.{controller}"]
+    import_module(f"controllers.{controller}.flags").read(container["args"])
     given = {variable["name"]: variable.get("value", variable["name"]) for variable in container["env"]}
-    plain = flags.Environment.read({name: value for name, value in given.items() if name not in FROM_THE_POD})
-    assert plain == flags.Environment(pod=plain.pod)
+    shipped = {name: value for name, value in given.items() if name not in FROM_THE_POD}
+    plain = Environment.read({}, controller=controller)
+    assert replace(Environment.read(shipped, controller=controller), pod=plain.pod) == plain
 
 
 def test_every_volume_is_mounted_and_every_mount_exists() -> None:
@@ -164,7 +169,7 @@ def test_local_services_have_no_selector_and_local_deployments_make_no_pods() ->
 def test_conformance_adds_rights_and_settings_only() -> None:
     changed = [a["metadata"]["name"] for a, b in zip(rendered("local"), rendered("conformance"), strict=True) if a != b]
     assert sorted(changed) == [
-        "kyverno-admission-controller",
+        *(f"kyverno-{controller}-controller" for controller in ("admission", "background", "reports")),
         *(f"kyverno:{controller}-controller:additional" for controller in ("admission", "background", "cleanup")),
     ]
 

@@ -144,6 +144,16 @@ def test_a_changed_label_changes_the_time_and_a_removed_one_ends_it() -> None:
     assert due(ttl) == ["changed"]
 
 
+def test_an_object_that_changes_often_is_due_once_and_as_it_was_last() -> None:
+    clock = Clock()
+    ttl = lives(clock)
+    handle = ttl.handler(("", "pods"), PODS)
+    for version in range(5):
+        handle(Changed("MODIFIED", labelled("busy", "10s", resourceVersion=str(version))))
+    clock.now += MINUTE
+    assert [one.metadata["resourceVersion"] for _, one in ttl.due()] == ["4"]
+
+
 def test_invalid_labels_and_annotations_are_warned_about() -> None:
     wrong = labelled("x", "10ay", annotations={"cleanup.kyverno.io/propagation-policy": "Sideways"})["metadata"]
     first, second = ttl_warnings(wrong)
