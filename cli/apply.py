@@ -1,4 +1,4 @@
-"""`pyvern apply`: policies to resources from files (cli-format.md 7)."""
+"""`pyvern apply`: policies to resources from files or from a cluster (cli-format.md 7)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ class Options:
     settings: tuple[str, ...] = ()
     user_info: str = ""
     context_file: str = ""
+    cluster: bool = False
+    namespace: str = ""
+    kubeconfig: str = ""
+    kube_context: str = ""
+    cluster_wide: bool = False
     stdin: bool = False
     policy_report: bool = False
     output_format: str = "yaml"
@@ -43,7 +48,14 @@ class Options:
 
 @click.command(name="apply", cls=GoCommand, context_settings={"max_content_width": 120})
 @click.argument("policies", nargs=-1)
-@list_option("-r", "--resource", "--resources", "resources", help="Resource files or folders, - for standard input.")
+@list_option(
+    "-r", "--resource", "--resources", "resources", help="Resource files or folders, - for standard input; with --cluster: names."
+)
+@click.option("-c", "--cluster", is_flag=True, help="Take resources and all other data from the cluster, through kubectl.")
+@click.option("-n", "--namespace", metavar="NAME", default="", help="With --cluster: only resources of this namespace.")
+@click.option("--kubeconfig", metavar="FILE", default="", help="With --cluster: kubectl's configuration.")
+@click.option("--context", "kube_context", metavar="NAME", default="", help="With --cluster: which of its contexts.")
+@click.option("--cluster-wide-resources", "cluster_wide", is_flag=True, help="With --cluster: only cluster-scoped kinds.")
 @list_option("-e", "--exception", "--exceptions", "exceptions", help="PolicyException files or folders.")
 @click.option("--exceptions-within-policies", is_flag=True, help="Take PolicyExceptions from the policy files.")
 @click.option(
@@ -85,9 +97,9 @@ class Options:
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
 @ignored("--continue-on-fail", "--continue-on-error", "--concurrent", "--batch-size", "--show-performance")
 def command(policies: tuple[str, ...], remove_color: bool, **flags: object) -> None:
-    """Apply policies to resources from files, and say what they find.
+    """Apply policies to resources from files or from a cluster, and say what they find.
 
-    POLICIES are files, folders or - for standard input.
+    POLICIES are files, folders, kustomize folders, URLs of files, git URLs or - for standard input.
     """
     from cli.tables import colours_wanted
 
@@ -115,5 +127,7 @@ def check(options: Options) -> None:
         raise UsageError("pass the values either using set flag or values_file flag")
     if "-" in options.policies and "-" in options.resources:
         raise UsageError("a stdin pipe can be used for either policies or resources, not both")
-    if not options.resources:
+    if options.crds and options.kubeconfig:
+        raise UsageError("crd-paths and kubeconfig flags are mutually exclusive, please use only one of them")
+    if not options.resources and not options.cluster:
         raise UsageError("resource file(s) or cluster required")

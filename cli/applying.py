@@ -16,7 +16,7 @@ from cli.evaluation import Answer, Evaluator, World
 from cli.fake_cluster import FakeCluster
 from cli.formats import WRITERS, rows_of
 from cli.kinds import with_definitions
-from cli.offline_facts import OfflineFacts, entries_of
+from cli.offline_facts import Cluster, OfflineFacts, entries_of
 from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
 from cli.remote import checked_out
@@ -61,7 +61,7 @@ def applied(options: Options) -> int:
         _warn(f"Warning: clone source {source} is not among the given resources; it is taken to be there, and empty")
     counts = _counts(answers, given.policies, options)
     if machine:
-        rows = rows_of(answers, given.resources.items, audit_warn=options.audit_warn)
+        rows = rows_of(answers, [] if options.cluster else given.resources.items, audit_warn=options.audit_warn)
         _say(WRITERS[machine](rows, given.policies.invalid, given.faults))
     elif options.policy_report:
         sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))
@@ -76,16 +76,27 @@ def applied(options: Options) -> int:
 def _given(options: Options) -> Given:
     with checked_out(options.policies, options.git_branch) as paths:
         policies = load_policies(paths)
-    kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
-    resources, targets, parameters = (
-        load_resources(paths, kinds=kinds) for paths in (options.resources, options.target_resources, options.parameter_resources)
-    )
-    exceptions, faults = _exceptions(options, policies, resources)
-    objects = [item.object for item in resources.items]
-    values = _values(options)
     context = load_context(options.context_file) if options.context_file else NO_CONTEXT
-    stored = [*objects, *(item.object for item in (*targets.items, *parameters.items)), *context.resources]
-    cluster = FakeCluster(stored, kinds=kinds)
+    kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
+    targets, parameters = (
+        load_resources(paths, kinds=kinds) for paths in (options.target_resources, options.parameter_resources)
+    )
+    beside = [*(item.object for item in (*targets.items, *parameters.items)), *context.resources]
+    values = _values(options)
+    cluster: Cluster
+    if options.cluster:
+        from cli.live_cluster import LiveCluster, entry_objects, fetched_resources, with_namespace_labels
+
+        live = cluster = LiveCluster(kubeconfig=options.kubeconfig, context=options.kube_context, given=beside)
+        kinds = live.kinds
+        resources = fetched_resources(live, policies.items, options)
+        values = with_namespace_labels(live, policies.items, resources, values)
+        described = entry_objects(live, policies.items)
+    else:
+        resources = load_resources(options.resources, kinds=kinds)
+        described = [item.object for item in resources.items]
+        cluster = FakeCluster([*described, *beside], kinds=kinds)
+    exceptions, faults = _exceptions(options, policies, resources)
     world = World(
         policies=[item.policy for item in policies.items],
         exceptions=exceptions,
@@ -93,13 +104,13 @@ def _given(options: Options) -> Given:
             stored=cluster,
             cluster=cluster,
             namespaces=values.namespaces,
-            entries=entries_of(objects, cluster),
+            entries=entries_of(described, cluster),
             images=context.images or None,
         ),
         values=values,
         targets=[item.object for item in targets.items],
         kinds=kinds,
-        assume_sources=True,
+        assume_sources=not options.cluster,
         user=load_user(options.user_info) if options.user_info else None,
     )
     unsupported, left_out = _others(policies)

@@ -40,8 +40,17 @@ class FakeCluster:
         found = self._objects.get((group, plural), [])
         return [object_ for object_ in found if namespace_of(object_) == namespace] if namespace else list(found)
 
-    def answer(self, url_path: str) -> Any:
-        """What a GET of an API path gives: an object or a list. Raises `LookupFailed`."""
+    def named(self, gvk: GroupVersionKind, namespace: str, name: str) -> Object | None:
+        """The object of a kind, or None; an empty namespace stands for any."""
+        return next((object_ for object_ in self.of_kind(gvk, namespace) if name_of(object_) == name), None)
+
+    def has_config_maps(self) -> bool:
+        return bool(self.all("", "configmaps"))
+
+    def answer(self, url_path: str, method: str = "GET", body: str = "") -> Any:
+        """What a GET of an API path gives: an object or a list. Raises `LookupFailed`, also for other methods."""
+        if method != "GET":
+            raise LookupFailed(None, f"{method} {url_path} is not possible without a cluster")
         split = urlsplit(url_path)
         match = _PATH.fullmatch(split.path.rstrip("/"))
         if match is None or match["rest"]:

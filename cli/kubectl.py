@@ -28,13 +28,11 @@ def find(*names: str) -> str | None:
     return kept[-1] if kept else None
 
 
-def run(program: str, arguments: Sequence[str]) -> str:
-    """What the program writes. Raises `Failed`."""
+def run(program: str, arguments: Sequence[str], given: str = "") -> str:
+    """What the program writes; `given` is its standard input. Raises `Failed`."""
     shown = shlex.join([os.path.basename(program), *arguments])
     try:
-        done = subprocess.run(
-            [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
-        )
+        done = subprocess.run([program, *arguments], input=given.encode(), capture_output=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise Failed(f"`{shown}`: no answer within {TIMEOUT_S} s") from None
     except OSError as error:

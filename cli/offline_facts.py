@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from cli.fake_cluster import FakeCluster
 from cli.resources import name_of
 from engine import Facts, GroupVersionKind, Lookup, LookupFailed, Object, Unknown, kind_of
 
@@ -30,8 +29,19 @@ class Mock:
     body: Any
 
 
+class Cluster(Protocol):
+    """Where objects are found: `fake_cluster.FakeCluster`, `live_cluster.LiveCluster`. An empty namespace stands for all."""
+
+    def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None: ...
+    def all(self, group: str, plural: str, namespace: str = "") -> list[Object]: ...
+    def named(self, gvk: GroupVersionKind, namespace: str, name: str) -> Object | None: ...
+    def of_kind(self, gvk: GroupVersionKind, namespace: str = "") -> list[Object]: ...
+    def answer(self, url_path: str, method: str = "GET", body: str = "") -> Any: ...
+    def has_config_maps(self) -> bool: ...
+
+
 class OfflineFacts:
-    """What is known without a cluster.
+    """What is known without a controller's watches and caches.
 
     `cluster` answers ConfigMap and API calls of contexts, None: there is none, not even a fake one. `stored` are the objects
     that rules look for themselves: sources of clones, Namespaces.
@@ -40,8 +50,8 @@ class OfflineFacts:
     def __init__(
         self,
         *,
-        stored: FakeCluster,
-        cluster: FakeCluster | None = None,
+        stored: Cluster,
+        cluster: Cluster | None = None,
         namespaces: Mapping[str, Object] | None = None,
         mocks: Sequence[Mock] = (),
         entries: Mapping[str, Any] | None = None,
@@ -58,7 +68,7 @@ class OfflineFacts:
         self._entries = entries
         self._images = images
         there = {
-            "configMap": cluster is not None and bool(cluster.all("", "configmaps")),
+            "configMap": cluster is not None and cluster.has_config_maps(),
             "apiCall": cluster is not None or bool(mocks),
             "service": bool(mocks),
             "globalReference": entries is not None,
@@ -101,9 +111,7 @@ class OfflineFacts:
             return _body(mock, lookup)
         if self._cluster is None:
             raise LookupFailed(lookup, f"no mocked response for {lookup.method} {lookup.key}")
-        if lookup.method != "GET":
-            raise LookupFailed(lookup, f"{lookup.method} {lookup.key} is not possible without a cluster")
-        return self._cluster.answer(lookup.key)
+        return self._cluster.answer(lookup.key, lookup.method, lookup.body)
 
     def _service(self, lookup: Lookup) -> Any:
         mock = self._mock(lookup)
@@ -137,9 +145,9 @@ class OfflineFacts:
         namespace, _, name = lookup.key.partition("/")
         if gvk == NAMESPACE and name in self._namespaces:
             return self._namespaces[name]
-        for object_ in self._stored.of_kind(gvk, namespace):
-            if name_of(object_) == name:
-                return object_
+        found = self._stored.named(gvk, namespace, name)
+        if found is not None:
+            return found
         if gvk == NAMESPACE:
             return _plain_namespace(name)
         if not self._assumes:
@@ -193,7 +201,7 @@ def _projected(path: str, value: Any) -> Any:
         return LookupFailed(None, f"failed to apply {path}: {error}")
 
 
-def entries_of(objects: Sequence[Object], cluster: FakeCluster) -> dict[str, Any]:
+def entries_of(objects: Sequence[Object], cluster: Cluster) -> dict[str, Any]:
     """The GlobalContextEntry objects among `objects`, answered from the given objects."""
     entries: dict[str, Any] = {}
     for object_ in objects:
@@ -207,7 +215,7 @@ def entries_of(objects: Sequence[Object], cluster: FakeCluster) -> dict[str, Any
     return entries
 
 
-def _entry_data(spec: Mapping[str, Any], cluster: FakeCluster) -> Any:
+def _entry_data(spec: Mapping[str, Any], cluster: Cluster) -> Any:
     listed, call = spec.get("kubernetesResource"), spec.get("apiCall")
     if isinstance(listed, dict):
         group, plural, namespace = (str(listed.get(field) or "") for field in ("group", "resource", "namespace"))
