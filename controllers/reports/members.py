@@ -19,6 +19,8 @@ LEASE = "kyverno-reports-controller-members"
 INTERVAL = 3.0
 EXPIRY = 10.0
 """Seconds without a new mark after which a replica counts as gone; others have taken over its share within 15."""
+FORGOTTEN = 600.0
+"""Seconds after which the mark of a replica that crashed is taken off the Lease."""
 logger = logging.getLogger("pyvern.members")
 
 
@@ -43,6 +45,7 @@ class Members:
         self._interval = interval
         self._expiry = expiry
         self._seen: dict[str, tuple[str, float]] = {}
+        self._buried: set[str] = set()
         self._known = asyncio.Event()
         self.names: tuple[str, ...] = (self._me,)
 
@@ -72,13 +75,15 @@ class Members:
             logger.info("replicas: %s", error)
 
     async def _beat(self) -> Mapping[str, Any]:
-        beat: dict[str, str | None] = {REPLICA + self._me: micro_time(now_utc())}
+        beat: dict[str, str | None] = dict.fromkeys(REPLICA + name for name in self._buried)
+        beat[REPLICA + self._me] = micro_time(now_utc())
         try:
             return await self._patch(beat)
         except ApiError as error:
             if not error.not_found:
                 raise
-        metadata = {"name": LEASE, "namespace": self._namespace, "annotations": beat}
+        annotations = {key: value for key, value in beat.items() if value is not None}
+        metadata = {"name": LEASE, "namespace": self._namespace, "annotations": annotations}
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
         created: dict[str, Any] = await self._client.create(self._collection, lease)
         return created
@@ -96,6 +101,7 @@ class Members:
             name: (value, now) if self._seen.get(name, ("", 0.0))[0] != value else self._seen[name]
             for name, value in marks.items()
         }
+        self._buried = {name for name, (_, at) in self._seen.items() if now - at > FORGOTTEN}
         living = tuple(sorted({self._me, *(name for name, (_, at) in self._seen.items() if now - at < self._expiry)}))
         if living != self.names:
             logger.info("replicas: %s", ", ".join(living))

@@ -222,6 +222,23 @@ def test_three_replicas_share_the_objects_and_survive_a_kill(
             operators.stop(name)
 
 
+def test_a_replica_killed_in_the_middle_of_a_scan_goes_on_where_it_stopped(
+    api: Api, operators: Operators, control_plane: ControlPlane, running: Running
+) -> None:
+    for number in range(150):
+        api.ask(MAPS, method="POST", body=config_map(f"x{number}"))
+    api.ask(CPOL, method="POST", body=policy("teams", resources={"namespaces": [NAMESPACE], "names": ["x*"]}))
+    until(lambda: reports(api))
+    victim = control_plane.processes.pid("reports")
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    operators.stop("reports")
+    again = operators.start("reports", flags={"enablePolicyException": "true", "exceptionNamespace": "*"})
+    wait_for(api, {f"x{number}": {"teams": "fail"} for number in range(150)}, timeout=30)
+    until(lambda: _figure(again, "pyvern_reports_waiting") == 0)
+    assert _figure(again, 'pyvern_reports_total{what="updated"}') == 0
+
+
 def metrics(running: Running) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{running.metrics_port}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
