@@ -24,6 +24,7 @@ from controllers.cluster.webhook_configurations import Configurations
 Object = dict[str, Any]
 REFUSED = (400, 422)
 """What the API server answers to a configuration that is malformed or invalid."""
+CARRYING = frozenset(side.name for side in (webhooks.VALIDATING, webhooks.MUTATING))
 IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 SETTLE = 0.05
 """Seconds to wait for more of the same: `kubectl apply -f folder` changes many policies at once."""
@@ -108,21 +109,27 @@ class Reconciler:
     async def _configure(self, desired: Callable[..., Iterable[Object]], settings: Settings, namespace: str) -> None:
         """Writes the webhook configurations. What the ConfigMap asks of webhooks may be refused: then what was accepted stays."""
         asked = settings.webhooks
-        accepted = self._accepted or default_settings(namespace).webhooks
-        fallback = replace(settings, webhooks=accepted)
-        if asked == self._refused:
-            await self._configurations.apply_all(desired(settings=fallback))
+        before = [self._accepted, default_settings(namespace).webhooks]
+        for defaults in before if asked == self._refused else [asked, *before]:
+            if defaults is None:
+                continue
+            configurations = tuple(desired(settings=replace(settings, webhooks=defaults)))
+            try:
+                await self._configurations.apply_all(configurations)
+            except ApiError as error:
+                if error.status not in REFUSED:
+                    raise
+                refused = error
+                continue
+            if defaults != asked and asked != self._refused:
+                logger.error("webhooks stay as they were, what the ConfigMap asks of them is refused: %s", refused.message)
+            self._refused = None if defaults == asked else asked
+            if any(
+                configuration["webhooks"] for configuration in configurations if configuration["metadata"]["name"] in CARRYING
+            ):
+                self._accepted = defaults  # without webhooks nobody has looked at their selectors
             return
-        try:
-            await self._configurations.apply_all(desired(settings=settings))
-        except ApiError as error:
-            if error.status not in REFUSED or asked == accepted:
-                raise
-            await self._configurations.apply_all(desired(settings=fallback))
-            self._refused = asked
-            logger.error("webhooks stay as they were, what the ConfigMap asks of them is refused: %s", error.message)
-        else:
-            self._accepted, self._refused = asked, None
+        raise refused
 
     async def remove_all(self) -> None:
         """Takes our configurations away; the cluster then works as if we had never been there."""

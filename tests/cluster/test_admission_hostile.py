@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -70,11 +71,15 @@ def test_a_tenant_cannot_stop_the_webhooks_of_others_by_a_name(api: Api, apply: 
     ],
     ids=lambda data: f"{next(iter(data))}",
 )
-def test_settings_that_the_api_server_refuses_hold_up_no_policy(api: Api, apply: Apply, data: dict[str, str]) -> None:
+@pytest.mark.parametrize("wait", [0.0, 1.0], ids=["at once", "later"])
+def test_settings_that_the_api_server_refuses_hold_up_no_policy(
+    api: Api, apply: Apply, data: dict[str, str], wait: float
+) -> None:
     before = api.ask(SETTINGS)["data"]
     merge = "application/merge-patch+json"
     try:
         api.ask(SETTINGS, method="PATCH", body={"data": data}, content_type=merge)
+        time.sleep(wait)
         apply(policy("unmoved", kind="ConfigMap"))
         denied(api, MAPS, config_map("unmoved"))
     finally:
