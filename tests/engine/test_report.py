@@ -158,7 +158,8 @@ def test_the_report_of_a_namespaced_object_is_named_by_its_uid() -> None:
 def test_a_cluster_scoped_object_has_a_cluster_policy_report() -> None:
     made = report.document(Subject("v1", "Namespace", "blue", uid="u2"), [row()])
     assert made["kind"] == "ClusterPolicyReport"
-    assert "namespace" not in made["metadata"] and "namespace" not in made["scope"]
+    assert "namespace" not in made["metadata"]
+    assert "namespace" not in made["scope"]
 
 
 def test_a_report_too_big_for_a_request_has_shorter_texts_and_a_note() -> None:
@@ -183,5 +184,6 @@ def test_openreports_say_the_same_with_other_names() -> None:
     made = report.document(Subject.of(POD), [row(message="because")])
     other = report.openreports(made)
     assert (other["apiVersion"], other["kind"]) == ("openreports.io/v1alpha1", "Report")
-    assert other["results"][0]["description"] == "because" and "message" not in other["results"][0]
+    assert other["results"][0]["description"] == "because"
+    assert "message" not in other["results"][0]
     assert report.rows_of(other) == report.rows_of(made)
