@@ -40,6 +40,8 @@ AREAS = (
     "webhooks",
     "webhook-configurations",
     "exceptions",
+    "cleanup",
+    "ttl",
 )
 """The areas of `make conformance` without AREAS."""
 
