@@ -43,6 +43,8 @@ class Options:
     warn_no_pass: int = 0
     exceptions_within_policies: bool = False
     exceptions_within_resources: bool = False
+    generate_exceptions: bool = False
+    exception_ttl: str = "720h"
     colours: bool = False
 
 
@@ -94,6 +96,15 @@ class Options:
 @click.option("--audit-warn", is_flag=True, help="Failures of audit policies count as warnings.")
 @click.option("--warn-exit-code", type=int, default=0, help="Exit status when there are warnings and no failures.")
 @click.option("--warn-no-pass", type=int, default=0, help="Exit status when nothing passed.")
+@click.option("--generate-exceptions", is_flag=True, help="Print a PolicyException for each failure instead of text.")
+@click.option(
+    "--generated-exception-ttl",
+    "exception_ttl",
+    metavar="DURATION",
+    default="720h",
+    show_default=True,
+    help="After what time the cleanup operator deletes the generated exceptions.",
+)
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
 @ignored("--continue-on-fail", "--continue-on-error", "--concurrent", "--batch-size", "--show-performance")
 def command(policies: tuple[str, ...], remove_color: bool, **flags: object) -> None:
@@ -127,7 +138,16 @@ def check(options: Options) -> None:
         raise UsageError("pass the values either using set flag or values_file flag")
     if "-" in options.policies and "-" in options.resources:
         raise UsageError("a stdin pipe can be used for either policies or resources, not both")
+    if options.generate_exceptions and not is_duration(options.exception_ttl):
+        raise UsageError(f"--generated-exception-ttl: `{options.exception_ttl}` is no positive duration such as 720h")
     if options.crds and options.kubeconfig:
         raise UsageError("crd-paths and kubeconfig flags are mutually exclusive, please use only one of them")
     if not options.resources and not options.cluster:
         raise UsageError("resource file(s) or cluster required")
+
+
+def is_duration(text: str) -> bool:
+    """Is it a time to wait, in Go's words?"""
+    from engine.lang.duration import parse_duration
+
+    return (parse_duration(text) or 0) > 0

@@ -46,7 +46,7 @@ def applied(options: Options) -> int:
     given = _given(options)
     objects = [item.object for item in given.resources.items]
     machine = options.output if options.output in WRITERS else ""
-    quiet = bool(options.stdin or options.policy_report or machine)
+    quiet = bool(options.stdin or options.policy_report or options.generate_exceptions or machine)
     _complain(given, named=quiet)
     if not quiet:
         _say(render.heading(rule_count(given.world.policies), len(objects), len(given.world.exceptions)))
@@ -55,7 +55,7 @@ def applied(options: Options) -> int:
     evaluator = Evaluator(given.world)
     with progress(objects) as each:
         answers = [answer for object_ in each for answer in evaluator(object_)]
-    if not machine and (options.output or not options.policy_report):
+    if not machine and (options.output or not (options.policy_report or options.generate_exceptions)):
         _changed(answers, Sink(options.output, bare=options.stdin))
     for source in dict.fromkeys(given.world.facts.assuming().assumed):
         _warn(f"Warning: clone source {source} is not among the given resources; it is taken to be there, and empty")
@@ -63,6 +63,11 @@ def applied(options: Options) -> int:
     if machine:
         rows = rows_of(answers, [] if options.cluster else given.resources.items, audit_warn=options.audit_warn)
         _say(WRITERS[machine](rows, given.policies.invalid, given.faults))
+    elif options.generate_exceptions:
+        from cli.generated_exceptions import generated_exceptions
+
+        exceptions = generated_exceptions(answers, options.exception_ttl)
+        sys.stdout.write("---\n".join(map(yaml_text, exceptions)))
     elif options.policy_report:
         sys.stdout.write(report.written(report.reports(answers, audit_warn=options.audit_warn), options.output_format))
     elif options.table:
