@@ -56,7 +56,8 @@ def _of_rule(policy: Policy, rule: Rule, path: str, discovery: Discovery) -> Ite
             namespace = _fixed(target.get("namespace"))
             for kind in generating.kinds_of(target):
                 for resource in discovery.find(replace(kind, subresource="")):
-                    yield Need(f"{path}.generate", resource, namespace, verbs, kind.text, rule.effect)
+                    text = f"{kind.group}/{kind.version}/{kind.text}".removeprefix("/")
+                    yield Need(f"{path}.generate", resource, namespace, verbs, text, rule.effect)
     elif rule.effect is Effect.MUTATE_EXISTING:
         for number, target in enumerate(rule.document["mutate"]["targets"]):
             api_version, name = str(target.get("apiVersion") or ""), str(target.get("kind") or "")

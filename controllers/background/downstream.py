@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from controllers.cluster.generating import CLONE_SOURCE, PREFIX, SOURCE_UID
-from engine import Object, kind_of
+from engine import Object, json_text, kind_of
 
 Action = Literal["create", "update", "delete", "unlabel"]
 Leftovers = Literal["delete", "unlabel", "keep"]
@@ -75,13 +75,25 @@ def plan(
 
 
 def plain(document: Object) -> Object:
-    """The wanted object as the API server would keep it: without status, and a Secret's stringData as data."""
+    """The wanted object as the API server would keep it: no status, a Secret's stringData as data, labels that are texts.
+
+    A variable may render a number or a truth value where only texts can stand.
+    """
     body = {key: value for key, value in document.items() if key != "status"}
+    metadata = body.get("metadata") or {}
+    for key in ("labels", "annotations"):
+        if isinstance(metadata.get(key), dict):
+            metadata = {**metadata, key: {name: _text(value) for name, value in metadata[key].items()}}
+    body["metadata"] = metadata
     if kind_of(document) == ("", "v1", "Secret") and isinstance(body.get("stringData"), dict):
         texts = body.pop("stringData")
         encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in texts.items()}
         body["data"] = {**(body.get("data") or {}), **encoded}
     return body
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) or value is None else json_text(value)
 
 
 def satisfies(held: Object, wanted: Object) -> bool:

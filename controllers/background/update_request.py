@@ -308,7 +308,10 @@ class Carrier:
     # Rules that are gone
 
     async def _removed(self, update: UpdateRequest) -> None:
-        resource = self._objects.resource(update.about.api_version, update.about.kind)
+        try:
+            resource = self._objects.resource(update.about.api_version, update.about.kind)
+        except Unserved as error:
+            raise Pointless(str(error)) from error
         namespace, _, name = update.policy.rpartition("/")
         for item in update.items:
             found = await self.downstreams.labelled(resource, policy=name, namespace=namespace, rule=item.rule)

@@ -102,6 +102,13 @@ def test_string_data_of_a_secret_is_compared_as_data() -> None:
     assert actions([wanted], [held], synchronize=True) == []
 
 
+def test_labels_are_texts_whatever_they_were_rendered_as() -> None:
+    wanted = config_map(a="1")
+    wanted["metadata"]["labels"] = {"index": 0, "on": True, "text": "0"}
+    (step,) = plan([wanted], [], synchronize=True)
+    assert step.object["metadata"]["labels"] == {"index": "0", "on": "true", "text": "0"}
+
+
 def test_a_copy_has_no_data_that_its_source_has_not() -> None:
     labels = {"generate.kyverno.io/source-uid": "s"}
     wanted = config_map(labels=labels)

@@ -202,9 +202,8 @@ def test_an_edited_downstream_of_a_synchronized_rule_is_looked_at_again() -> Non
 
 
 def test_what_nobody_could_render_again_is_kept_to_be_put_back() -> None:
-    named = {
-        "generate": {**DATA, "synchronize": True, "data": {"metadata": {"annotations": {"by": "{{request.userInfo.username}}"}}}}
-    }
+    asker = {"metadata": {"annotations": {"by": "{{request.userInfo.username}}"}}}
+    named = {**DATA, "synchronize": True, "data": asker}
     (found,) = updates([policy({"generate": named})], request("DELETE", None, secret(DOWNSTREAM)))
     assert found.items[0].restore
     assert found.admission is not None
