@@ -13,8 +13,8 @@ PIP_COMPILE := env -u PIP_FIND_LINKS .venv/bin/pip-compile -q --generate-hashes 
 
 ##@ Use
 setup: .venv/.ready ## make .venv with everything in it, from the lock file
-demo: setup ## bring all of it up and show policies at work
-	@$(LOCAL) demo
+demo: setup ## bring all of it up and show policies at work (ARGS=--wait: with scheduled deletions)
+	@$(LOCAL) demo $(ARGS)
 up: setup ## start a local control plane and the operators (KUBECONFIG=file SERVER_IP=address: on your cluster; ARGS=--service)
 	@$(LOCAL) up $(CLUSTER) $(ARGS)
 down: setup ## stop them

@@ -71,7 +71,7 @@ def _status(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from deploy.local.demo import demo
 
-    demo(options.directory)
+    demo(options.directory, wait=options.wait)
     return OK
 
 
@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
     commands.add_parser("down", help="stop them").set_defaults(run=_down)
     commands.add_parser("status", help="tell what runs").set_defaults(run=_status)
-    commands.add_parser("demo", help="show policies at work").set_defaults(run=_demo)
+    demo = commands.add_parser("demo", help="show policies at work")
+    demo.add_argument("--wait", action="store_true", help="stay until scheduled deletions have happened")
+    demo.set_defaults(run=_demo)
     return parser
 
 

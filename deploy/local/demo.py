@@ -18,8 +18,11 @@ CLEANUP_TIMEOUT = 150.0
 REPORT_TIMEOUT = 15.0
 
 
-def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -> None:
-    """Bring all up; show refused and admitted workloads, and reports. Errors: Blocked when it turns out otherwise."""
+def demo(directory: Path = DIRECTORY, *, leashed: bool = False, wait: bool = False, to: Say = say) -> None:
+    """Bring all up; show refused and admitted workloads, reports, generated objects. Errors: Blocked when it turns out otherwise.
+
+    `wait`: stay until the cleanup operator has deleted its two Pods; a schedule has no less than a minute.
+    """
     started = time.monotonic()
     plane = up(directory, leashed=leashed, to=to)
     kubectl = plane.kubectl
@@ -40,16 +43,19 @@ def demo(directory: Path = DIRECTORY, *, leashed: bool = False, to: Say = say) -
     to("What is stored has a report, also the Pod that is older than the policies:\n")
     until(lambda: _reported(kubectl, "legacy", "compliant"), what="both Pods have a report", timeout=REPORT_TIMEOUT)
     _show(kubectl, "get", "polr", "-A", "-o", "wide", to=to)
+    show_background(kubectl, _show, to=to)
     to("A Pod is deleted on schedule, another one when its time to live is over (within a minute or two):\n")
     _show(kubectl, "apply", "-f", str(SAMPLES / "cleanup-policy.yaml"), "-f", str(SAMPLES / "short-lived-pods.yaml"), to=to)
-    with step("both are gone", to=to):
-        until(lambda: not {"finished", "passing"} & _pods(kubectl), what="both Pods are gone", timeout=CLEANUP_TIMEOUT)
-    _show(kubectl, "get", "ccleanpol,pods", to=to)
-    show_background(kubectl, _show, to=to)
+    if wait:
+        with step("both are gone", to=to):
+            until(lambda: not {"finished", "passing"} & _pods(kubectl), what="both Pods are gone", timeout=CLEANUP_TIMEOUT)
+        _show(kubectl, "get", "ccleanpol,pods", to=to)
     to(f"All of it took {time.monotonic() - started:.0f} s. Go on:")
     to(f"    export KUBECONFIG={plane.kubeconfig} PATH={plane.tools['kubectl'].parent}:$PATH")
     to("    kubectl get cpol                            # what is enforced")
     to("    kubectl get polr -n default -o yaml         # every result with its reason")
+    if not wait:
+        to("    kubectl get pods -w                         # finished and passing go (make demo ARGS=--wait stays for it)")
     to("    kubectl get events -A                       # PolicyViolation and others")
     to(f"    ls {SAMPLES}   # change one, apply it, see what happens")
     to(f"    tail -f {plane.processes.log('admission')}")

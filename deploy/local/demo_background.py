@@ -17,7 +17,7 @@ Show = Callable[..., None]
 
 
 def show_background(kubectl: Kubectl, show: Show, *, to: Say) -> None:
-    """Generates for a new Namespace, puts an edited object back, labels what exists. Errors: Blocked when that does not happen."""
+    """Generates for a new Namespace, puts an edited object back, labels what exists. Errors: Blocked when it fails."""
     kubectl("apply", "-f", str(ROOT / SAMPLES / "role.yaml"))
     time.sleep(1.0)  # until the control plane has added the role to the controller's rights
     with step("policies that generate", to=to):

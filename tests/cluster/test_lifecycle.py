@@ -27,7 +27,7 @@ def shown(tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> I
     directory = tmp_path_factory.mktemp("demo")
     lines: list[str] = []
     try:
-        demo(directory, leashed=True, to=lines.append)
+        demo(directory, leashed=True, wait=True, to=lines.append)
         yield directory, "\n".join(lines)
     finally:
         down(directory, to=silent)
