@@ -10,7 +10,9 @@ import pytest
 
 from engine.compiler import compile_policy
 from engine.errors import InvalidPolicy
+from engine.lang.cel import Environment
 from engine.lang.duration import parse_duration
+from engine.lang.errors import ExpressionSyntaxError
 from engine.lang.operators import compile_scalar
 from engine.lang.quantity import parse_amount
 from engine.lang.random_text import UnsupportedPattern, random_text
@@ -100,3 +102,9 @@ def test_a_deeply_nested_object_is_denied_like_any_other(depth: int, key: str) -
     deny = {"deny": {"conditions": {"any": [{"key": key, "operator": "NotEquals", "value": ""}]}}}
     ((_, status, _),) = rows(compile_policy(cluster_policy(rule(deny))), request_for({**CONFIG_MAP, "data": data}))
     assert status in ("fail", "error")
+
+
+@pytest.mark.parametrize("text", [" " * 90_000 + "$", "1" * 90_000 + "e", "// x" * 20_000, "1" * 90_000 + "."])
+def test_long_cel_texts_are_refused_without_backtracking(text: str) -> None:
+    with pytest.raises(ExpressionSyntaxError):
+        Environment({}).compile(text)

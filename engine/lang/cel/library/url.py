@@ -12,7 +12,7 @@ from engine.lang.cel.kinds import BOOL, MAP, STRING
 from engine.lang.cel.values import Opaque
 
 KIND = "kubernetes.URL"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%\-_~a-z]+\]|[^\[\]\s<>\"\\^`{|}#?/]*?)(?::[0-9]*)?")
