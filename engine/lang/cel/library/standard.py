@@ -43,7 +43,9 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,25}", re.ASCII)
 _UNSIGNED = re.compile(r"[0-9]{1,25}", re.ASCII)
-_FLOAT = re.compile(r"[+-]?(?:[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]+)?|\.[0-9]++(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)", re.A | re.I)
+_FLOAT = re.compile(
+    r"[+-]?(?:[0-9]++\.?[0-9]*+(?:[eE][+-]?[0-9]+)?|\.[0-9]++(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)", re.ASCII | re.IGNORECASE
+)
 
 
 def regular_expression(pattern: str) -> Any:
