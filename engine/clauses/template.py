@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from engine.clauses.references import resolve_references
-from engine.clauses.variable import PLACEHOLDER, VARIABLE, Variable, inserted, substitute, unescape, variables_in
+from engine.clauses.variable import PLACEHOLDER, VARIABLE, Variable, inserted, step_of, substitute, unescape, variables_in
 from engine.errors import EvaluationError
 from engine.scope import Scope
 
@@ -72,7 +72,7 @@ def _compile_map(value: dict[str, Any], path: str, at: str, variables: list[str]
     members = []
     for key, member in value.items():
         key_render = _compile_text(key, path, at, variables)
-        render = _compile(member, f"{path}.{key}" if path else key, f"{at}/{key}", variables)
+        render = _compile(member, f"{path}.{key}" if path else key, f"{at}/{step_of(key)}", variables)
         members.append((key if key_render is not None else unescape(key), key_render, _plain(member), render))
     if all(key_render is None and render is None for _, key_render, _, render in members):
         return None

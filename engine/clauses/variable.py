@@ -34,7 +34,7 @@ def variables_of(value: Any, at: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for key, member in value.items():
             yield from variables_of(key, at)
-            yield from variables_of(member, f"{at}/{key}")
+            yield from variables_of(member, f"{at}/{step_of(key)}")
     elif isinstance(value, list):
         for index, member in enumerate(value):
             yield from variables_of(member, f"{at}/{index}")
@@ -143,13 +143,21 @@ def _value(expression: Expression, text: str, scope: Scope, at: str) -> Any:
         raise VariableError(text, str(error), at) from error
 
 
+def step_of(key: str) -> str:
+    """A key as one step of a place: its own slashes are escaped (mutate/.../jmespath-with-special-chars)."""
+    return key.replace("/", "\\/") if "/" in key else key
+
+
+_STEP_END = re.compile(r"(?<!\\)/")
+
+
 def _at_pointer(scope: Scope, at: str) -> str:
     """The expression that `@` stands for: the place `at` within the target or the request's object.
 
     The first two steps are dropped whatever they are: in a rule they are the rule's kind and `pattern`, but a pattern is
     resolved by itself, so that `@` at /spec/x is the whole object (oracle variables.json).
     """
-    steps = [step for step in at.split("/") if step]
+    steps = [step.replace("\\/", "/") for step in _STEP_END.split(at) if step]
     if "foreach" in steps:
         steps = steps[steps.index("foreach") + 1 :]
     root = "target" if "target" in scope.names() else "request.object"

@@ -8,10 +8,12 @@ import pytest
 
 from engine.clauses.request_variables import bind_request
 from engine.clauses.template import compile_template
+from engine.compiler import compile_policy
 from engine.errors import EvaluationError, InvalidPolicy, Unknown, VariableError
 from engine.facts import Lookup
 from engine.request import GroupVersionKind, Request
 from engine.scope import Scope
+from tests.policies import cluster_policy, outcomes, request_for
 
 OBJECT = {
     "metadata": {"name": "web", "labels": {"app": "shop"}},
@@ -150,3 +152,19 @@ def test_a_reference_to_nothing_is_refused(text: str) -> None:
 
 def test_an_escaped_reference_is_text() -> None:
     assert rendered("\\$(date)") == "$(date)"
+
+
+def test_the_place_itself_may_have_slashes_in_its_keys() -> None:
+    pod = {"metadata": {"name": "a", "labels": {"corp.com/retention": "days_37"}}}
+    policy = compile_policy(
+        cluster_policy(
+            {
+                "name": "r",
+                "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+                "mutate": {"patchStrategicMerge": {"metadata": {"labels": {"corp.com/retention": "{{ to_upper('{{ @ }}') }}"}}}},
+            }
+        )
+    )
+    ((_, outcome),) = outcomes(policy, request_for({"apiVersion": "v1", "kind": "Pod", **pod}))
+    assert outcome.patched is not None
+    assert outcome.patched["metadata"]["labels"] == {"corp.com/retention": "DAYS_37"}
