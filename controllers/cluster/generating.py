@@ -96,8 +96,8 @@ def copies(rule: Rule, api_version: str, kind: str, namespace: str, name: str) -
 
 
 def selector(api_version: str, kind: str) -> KindSelector:
-    """The selector of exactly this kind; `Deployment/scale` names a subresource."""
-    group, _, version = api_version.rpartition("/")
+    """The selector of exactly this kind, with apiVersion `*` of any group; `Deployment/scale` names a subresource."""
+    group, _, version = ("*", "", "*") if api_version == "*" else api_version.rpartition("/")
     name, _, subresource = kind.partition("/")
     return KindSelector(group, version, name, subresource, kind)
 

@@ -50,10 +50,11 @@ def compile_check(targets: list[Any], mutate: Mutation, *, path: str, policy_nam
 
 
 def is_target(wanted: Mapping[str, Any], document: Object) -> bool:
-    """Is `document` one of the objects that a selector document asks for? Names and namespaces may hold wildcards."""
+    """Is `document` one of the objects that a selector document asks for? All but the kind may hold wildcards."""
     metadata = document.get("metadata") or {}
     kind, _, _ = str(wanted.get("kind") or "").partition("/")  # what follows is a subresource
-    if wanted.get("apiVersion") != document.get("apiVersion") or kind != document.get("kind"):
+    version = str(document.get("apiVersion") or "")
+    if kind != document.get("kind") or not matches(str(wanted.get("apiVersion") or ""), version):
         return False
     for field in ("name", "namespace", "uid"):
         pattern = wanted.get(field)

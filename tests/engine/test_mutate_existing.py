@@ -100,6 +100,11 @@ def test_context_and_preconditions_of_a_target_look_at_it() -> None:
     assert patched(rule, {**SECRET, "data": {"a": "2"}}).status is Status.PASS
 
 
+def test_an_api_version_may_be_a_wildcard() -> None:
+    assert is_target({"apiVersion": "*", "kind": "Secret"}, SECRET)
+    assert not is_target({"apiVersion": "apps/*", "kind": "Secret"}, SECRET)
+
+
 def test_another_object_is_no_target() -> None:
     assert mutate_target(compiled({"name": "two"}), request_for(TRIGGER), SECRET) is None
 
