@@ -6,6 +6,7 @@ difference between the first object and the last, so that what is undone on the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,20 @@ def mutate(policies: PolicySet, request: Request, facts: Facts = NO_FACTS, *, am
     return Verdict(
         allowed=not denial,
         message=denial,
-        warnings=warnings(tuple(responses)),
+        warnings=(*warnings(tuple(responses)), *_changes(responses)),
         patch=() if denial else tuple(diff(request.object, current.object)),
         results=tuple(result for response in responses for result in response.results),
     )
+
+
+def _changes(responses: list[Response]) -> Iterator[str]:
+    """With emitWarning who asks is told of the changes too (test mutate/e2e/emit-warning)."""
+    for response in responses:
+        kept = not any(result.status in FAILED for result in response.results)
+        if response.policy.emit_warning and kept:
+            for result in response.results:
+                if result.status is Status.PASS:
+                    yield f"policy {response.policy.identity.name}.{result.rule.name}: {result.message}"
 
 
 class _Step:

@@ -24,6 +24,7 @@ from controllers.cluster.generating import (
     knows_asker,
     synchronizes,
 )
+from controllers.cluster.requests import as_it_is
 from controllers.cluster.update_requests import Item, UpdateRequest, Writer, kept
 from engine import Effect, Object, Policy, PolicySet, Request, Result, Rule, Status, Unknown, respond
 
@@ -123,7 +124,7 @@ def _of_trigger(
         return
     trigger = Reference.of_request(request)
     generating: list[Item] = []
-    for rule, result in _asked(policies, policy, rules, request):
+    for rule, result in _asked(policies, policy, rules, as_it_is(request)):
         if result is not None and result.status is Status.ERROR:
             errors.append(result)
         elif rule.effect is Effect.MUTATE_EXISTING:

@@ -341,7 +341,8 @@ class Carrier:
         labels = await self._labels(document.get("namespace") or "")
         asker = requests.Asker(update.roles, update.cluster_roles)
         discovery = self._objects.discovery
-        return requests.request_of(document, discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
+        request = requests.request_of(document, discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
+        return requests.as_it_is(request)
 
     async def _missing(self, update: UpdateRequest, age: float) -> NoReturn:
         """The trigger is not there: deleted again, or never stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from controllers.cluster.discovery import Discovery, Resource
@@ -82,6 +83,16 @@ def _gvr(part: Mapping[str, Any]) -> GroupVersionResource:
 def _name(document: Object) -> str:
     metadata = (document.get("object") or document.get("oldObject") or {}).get("metadata") or {}
     return str(metadata.get("name") or metadata.get("generateName") or "")
+
+
+def as_it_is(request: Request) -> Request:
+    """The question about the new object alone: on UPDATE an object must not match by what it was before.
+
+    `{{ request.oldObject }}` is still there.
+    """
+    if request.object is None or request.old_object is None:
+        return request
+    return replace(request, old_object=None)
 
 
 def of_stored(

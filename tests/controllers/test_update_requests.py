@@ -175,6 +175,14 @@ def test_a_trigger_that_stops_matching_is_looked_at_again() -> None:
     assert updates([generating(rule=wants)], request("UPDATE", config_map(), config_map())) == ()
 
 
+def test_an_object_does_not_match_by_what_it_was_before() -> None:
+    labelled = {"any": [{"resources": {"kinds": ["ConfigMap"], "selector": {"matchLabels": {"a": "b"}}}}]}
+    left = request("UPDATE", config_map(), config_map({"a": "b"}))
+    assert updates([policy(MUTATING, rule={"match": labelled})], left) == ()
+    (found,) = updates([generating(rule={"match": labelled})], left)
+    assert found.items[0].synchronize
+
+
 DOWNSTREAM = {
     "app.kubernetes.io/managed-by": "kyverno",
     "generate.kyverno.io/policy-name": "p",
