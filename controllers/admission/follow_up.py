@@ -25,7 +25,8 @@ from controllers.cluster.generating import (
     synchronizes,
 )
 from controllers.cluster.requests import as_it_is
-from controllers.cluster.update_requests import Item, UpdateRequest, Writer, kept
+from controllers.cluster.update_request_writer import Writer
+from controllers.cluster.update_requests import Item, UpdateRequest, kept
 from engine import Effect, Object, Policy, PolicySet, Request, Result, Rule, Status, Unknown, respond
 
 IN_BACKGROUND = frozenset({Effect.GENERATE, Effect.MUTATE_EXISTING})

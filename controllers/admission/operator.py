@@ -41,7 +41,7 @@ from controllers.cluster.server import WebhookServer
 from controllers.cluster.serving import ServingCertificate
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
-from controllers.cluster.update_requests import Writer
+from controllers.cluster.update_request_writer import Writer
 from controllers.cluster.watch import Event, Target, follow
 from engine import PolicyException
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from controllers.background.update_request import Carried
+from controllers.background.carried import Carried
 from controllers.cluster.ephemeral_reports import Draft, EphemeralReports, content_hash
 from controllers.cluster.events import Event, Events, Reference
 from controllers.cluster.metrics import Metrics

@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from controllers.background.carried import FAILING
 from controllers.background.changes import Changes
 from controllers.background.conditions import Conditions
 from controllers.background.objects import Objects
 from controllers.background.observe import Observer
-from controllers.background.update_request import FAILING, Carrier, NotYet, Pointless, Refused
+from controllers.background.question import NotYet, Pointless, Refused
+from controllers.background.update_request import Carrier
 from controllers.background.worker import Worker
 from controllers.cluster import settings as settings_module
 from controllers.cluster.client import Client
@@ -36,7 +38,8 @@ from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
-from controllers.cluster.update_requests import UpdateRequest, Writer
+from controllers.cluster.update_request_writer import Writer
+from controllers.cluster.update_requests import UpdateRequest
 from controllers.cluster.watch import Event, Target, follow
 from engine import LookupFailed, Policy, PolicyException, Request, compile_filters
 

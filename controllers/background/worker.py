@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from controllers.background.carried import FAILING, Carried
 from controllers.background.conditions import Conditions
+from controllers.background.question import NotYet, Pointless, Refused
 from controllers.background.queue import Queue
-from controllers.background.update_request import FAILING, Carried, Carrier, NotYet, Pointless, Refused
+from controllers.background.update_request import Carrier
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.update_requests import UpdateRequest, collection, read

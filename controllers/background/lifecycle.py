@@ -1,0 +1,240 @@
+"""The life cycle of downstreams (spec 9.6): what a rule has to make, change or take away because of what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from controllers.background import downstream
+from controllers.background.carried import FAILING, Carried
+from controllers.background.downstream import Leftovers
+from controllers.background.generation import Downstreams, Learning, Made
+from controllers.background.objects import Objects, Unserved
+from controllers.background.question import Pointless, Questions
+from controllers.cluster.events import Reference
+from controllers.cluster.facts import Learns, settle
+from controllers.cluster.generating import PREFIX, TRIGGER_UID, server_side, synchronizes
+from controllers.cluster.update_requests import Cause, Item, UpdateRequest
+from engine import Effect, EvaluationError, Facts, Object, Policy, PolicySet, Request, Response, Result, Rule, Status, respond
+
+GENERATING = frozenset({Effect.GENERATE})
+LEFTOVERS: Mapping[Cause, Leftovers] = {"removed": "delete", "orphaned": "unlabel"}
+
+
+class LifeCycle:
+    """Carries generate rules out."""
+
+    def __init__(self, objects: Objects, world: Learns, questions: Questions) -> None:
+        self._objects = objects
+        self._world = world
+        self._questions = questions
+        self._downstreams = Downstreams(objects)
+
+    async def trigger(
+        self,
+        update: UpdateRequest,
+        policies: PolicySet,
+        policy: Policy,
+        items: Sequence[tuple[Rule, Item]],
+        age: float,
+    ) -> list[Carried]:
+        """A trigger came, changed or went."""
+        if update.admission is None:
+            return [one for item in items for one in await self._of_existing(policies, policy, [item], force=False)]
+        request = await self._questions.asked(update, age)
+        learning = Learning(self._world)
+        results = await self._results(policies, policy, [rule for rule, item in items if not item.delete], request, learning)
+        carried = []
+        for rule, item in items:
+            one = Carried(policy, rule, request, item.trigger)
+            carried.append(one)
+            fresh = request.operation == "CREATE"
+            await self._bring(one, None if item.delete else results.get(rule.name), delete=item.delete, fresh=fresh)
+        await self._mark(carried, learning)
+        return carried
+
+    async def existing(
+        self,
+        update: UpdateRequest,
+        policies: PolicySet,
+        policy: Policy,
+        items: Sequence[tuple[Rule, Item]],
+        age: float,
+    ) -> list[Carried]:
+        """A rule is new or has changed for triggers that are there."""
+        return await self._of_existing(policies, policy, items, force=True)
+
+    async def _of_existing(
+        self, policies: PolicySet, policy: Policy, items: Sequence[tuple[Rule, Item]], *, force: bool
+    ) -> list[Carried]:
+        carried = []
+        learning = Learning(self._world)
+        held: dict[str, list[Object]] = {}
+        for rule, item in items:
+            request = await self._questions.as_stored(rule, item)
+            if request is None:
+                continue
+            one = Carried(policy, rule, request, item.trigger)
+            carried.append(one)
+            try:
+                if rule.name not in held and synchronizes(rule):
+                    trigger = item.trigger.uid if len(items) == 1 and item.trigger else ""
+                    held[rule.name] = await self._downstreams.existing(rule, trigger=trigger)
+                results = await self._results(policies, policy, [rule], request, learning)
+            except FAILING as error:
+                one.failures.append(error)
+                continue
+            uid = request.subject["metadata"]["uid"]
+            existing = [d for d in held.get(rule.name, ()) if d["metadata"]["labels"].get(TRIGGER_UID) == uid]
+            await self._bring(one, results.get(rule.name), existing=existing, force=force)
+        await self._mark(carried, learning)
+        return carried
+
+    async def downstream(
+        self,
+        update: UpdateRequest,
+        policies: PolicySet,
+        policy: Policy,
+        items: Sequence[tuple[Rule, Item]],
+        age: float,
+    ) -> list[Carried]:
+        """Somebody changed or deleted what a rule had made."""
+        await self._questions.stored_by_now(update, age)
+        carried = []
+        for rule, item in items:
+            trigger = await self._objects.find(item.trigger) if item.trigger and item.trigger.uid else None
+            if trigger is not None and not item.restore:
+                carried += await self._of_existing(policies, policy, [(rule, item)], force=False)
+                continue
+            one = Carried(policy, rule, None, item.trigger)
+            carried.append(one)
+            try:
+                if trigger is None and not rule.on_delete:
+                    one.made += await self._end(update.about, rule)
+                elif update.admission and update.admission.get("oldObject"):
+                    wanted = downstream.restored(update.admission["oldObject"])
+                    one.made += await self._downstreams.bring(rule, [wanted], [], synchronize=True)
+            except FAILING as error:
+                one.failures.append(error)
+        return carried
+
+    async def source(
+        self,
+        update: UpdateRequest,
+        policies: PolicySet,
+        policy: Policy,
+        items: Sequence[tuple[Rule, Item]],
+        age: float,
+    ) -> list[Carried]:
+        """A clone source was changed or deleted."""
+        await self._questions.stored_by_now(update, age)
+        gone = update.operation == "DELETE"
+        carried = []
+        for rule, _ in items:
+            one = Carried(policy, rule)
+            try:
+                copies = await self._downstreams.existing(rule, source=update.about.uid)
+                if gone:
+                    one.made += await self._downstreams.bring(rule, [], copies, synchronize=True, leftovers="delete")
+                else:
+                    triggers = {_trigger_of(copy).uid: _trigger_of(copy) for copy in copies}
+                    again = [(rule, Item(rule.name, trigger)) for trigger in triggers.values() if trigger.uid]
+                    carried += await self._of_existing(policies, policy, again, force=False)
+            except FAILING as error:
+                one.failures.append(error)
+            carried.append(one)
+        return carried
+
+    async def _bring(
+        self,
+        one: Carried,
+        result: Result | None,
+        *,
+        delete: bool = False,
+        fresh: bool = False,
+        existing: Sequence[Object] | None = None,
+        force: bool = False,
+    ) -> None:
+        """Makes the downstreams of one trigger what the rule's result wants. `fresh`: the trigger is too new to have any."""
+        rule, request = one.rule, one.request
+        assert request is not None
+        synchronize = synchronizes(rule)
+        if result is not None and result.status in (Status.ERROR, Status.FAIL):
+            one.failures.append(EvaluationError(result.message))
+            return
+        if result is not None and result.exceptions:
+            return
+        wanted = result.generated if result is not None and result.status is Status.PASS else ()
+        if not wanted and not synchronize:
+            return
+        try:
+            if existing is None:
+                uid = (request.subject.get("metadata") or {}).get("uid") or ""
+                known = synchronize and uid and not fresh
+                existing = await self._downstreams.existing(rule, trigger=uid) if known else ()
+            one.made += await self._downstreams.bring(
+                rule,
+                wanted,
+                existing,
+                synchronize=synchronize,
+                leftovers="keep" if not synchronize else "unlabel" if force and wanted else "delete",
+                force=force,
+                server_side=server_side(one.policy),
+            )
+        except FAILING as error:
+            one.failures.append(error)
+
+    async def _mark(self, carried: Sequence[Carried], learning: Learning) -> None:
+        """Sources of synchronized copies get their label."""
+        if any(synchronizes(one.rule) for one in carried):
+            await self._downstreams.mark(learning.sources.values())
+
+    async def _end(self, about: Reference, rule: Rule) -> list[Made]:
+        """A downstream whose trigger is gone goes too."""
+        found = await self._objects.find(about)
+        if found is None or (found["metadata"].get("labels") or {}).get(TRIGGER_UID) is None:
+            return []
+        return await self._downstreams.bring(rule, [], [found], synchronize=True, leftovers="delete")
+
+    async def removed(self, update: UpdateRequest) -> None:
+        try:
+            resource = self._objects.resource(update.about.api_version, update.about.kind)
+        except Unserved as error:
+            raise Pointless(str(error)) from error
+        namespace, _, name = update.policy.rpartition("/")
+        for item in update.items:
+            found = await self._downstreams.labelled(resource, policy=name, namespace=namespace, rule=item.rule)
+            await self._downstreams.write(downstream.plan([], found, synchronize=True, leftovers=LEFTOVERS[update.cause]))
+
+    async def _results(
+        self, policies: PolicySet, policy: Policy, rules: Sequence[Rule], request: Request, learning: Learning
+    ) -> dict[str, Result]:
+        if not rules:
+            return {}
+        names = {rule.name for rule in rules}
+
+        def ask(facts: Facts) -> tuple[Response, ...]:
+            return respond(
+                policies,
+                request,
+                facts,
+                effects=GENERATING,
+                among=lambda one: one is policy,
+                skip=lambda rule: rule.name not in names,
+            )
+
+        responses = await settle(partial(ask), learning)
+        return {result.rule.name: result for response in responses for result in response.results}
+
+
+def _trigger_of(document: Object) -> Reference:
+    """The trigger that the labels of a downstream name."""
+    labels = document["metadata"].get("labels") or {}
+    group, version = labels.get(f"{PREFIX}trigger-group") or "", labels.get(f"{PREFIX}trigger-version") or ""
+    return Reference(
+        f"{group}/{version}" if group else version,
+        labels.get(f"{PREFIX}trigger-kind") or "",
+        "",
+        labels.get(f"{PREFIX}trigger-namespace") or "",
+        labels.get(TRIGGER_UID) or "",
+    )
