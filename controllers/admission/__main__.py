@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
+import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from controllers.admission import flags
-from controllers.cluster import logs
+from controllers.cluster import process
 from controllers.cluster.flags import Environment
 
-logger = logging.getLogger("pyvern")
+if TYPE_CHECKING:
+    from controllers.admission.operator import Admission
+    from controllers.cluster.credentials import Credentials
 
 
 def main() -> int:
-    """The exit status: 0 after a drained end, 1 when it could not start or failed."""
-    read = flags.read(sys.argv[1:])
-    logs.configure(read.loggingFormat, read.v)
-    import uvloop
+    """The exit status: 0 after an orderly end, 1 when it could not start."""
+    return process.run("admission", flags.read(sys.argv[1:]), _make)
 
-    from controllers.admission.operator import Admission
-    from controllers.cluster.credentials import NoCredentials, load
-    from controllers.cluster.server import PortTaken
 
-    try:
-        admission = Admission(read, Environment.read(os.environ, controller="admission"), load(read.kubeconfig))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(admission.run())
-    except (NoCredentials, PortTaken) as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+def _make(read: argparse.Namespace, environment: Environment, credentials: Credentials) -> Admission:
+    from controllers.admission.operator import Admission  # after logging is set up: it takes most of the start
+
+    return Admission(read, environment, credentials)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ FLAGS: Sequence[Flag] = (
     Flag("maxQueuedEvents", int, 1000, "events waiting to be written; more are dropped"),
     Flag("eventsRateLimitQPS", int, 50, "events written per second"),
     Flag("eventsRateLimitBurst", int, 100, "events written at once"),
+    Flag("clientRateLimitQPS", float, 300.0, "requests to the API server per second on average; 0: no limit"),
+    Flag("clientRateLimitBurst", int, 300, "requests to the API server at once"),
     Flag("maxAPICallResponseLength", int, 2_000_000, "longest answer of an API call in a policy, in bytes"),
     Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
     Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),

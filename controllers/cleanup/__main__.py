@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
+import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from controllers.cleanup import flags
-from controllers.cluster import logs
+from controllers.cluster import process
 from controllers.cluster.flags import Environment
 
-logger = logging.getLogger("pyvern")
+if TYPE_CHECKING:
+    from controllers.cleanup.operator import Cleanup
+    from controllers.cluster.credentials import Credentials
 
 
 def main() -> int:
-    """The exit status: 0 after an orderly end, 1 when it could not start or failed."""
-    read = flags.read(sys.argv[1:])
-    logs.configure(read.loggingFormat, read.v)
-    import uvloop
+    """The exit status: 0 after an orderly end, 1 when it could not start."""
+    return process.run("cleanup", flags.read(sys.argv[1:]), _make)
 
-    from controllers.cleanup.operator import Cleanup
-    from controllers.cluster.credentials import NoCredentials, load
-    from controllers.cluster.server import PortTaken
 
-    try:
-        cleanup = Cleanup(read, Environment.read(os.environ, controller="cleanup"), load(read.kubeconfig))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(cleanup.run())
-    except (NoCredentials, PortTaken) as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+def _make(read: argparse.Namespace, environment: Environment, credentials: Credentials) -> Cleanup:
+    from controllers.cleanup.operator import Cleanup  # after logging is set up: it takes most of the start
+
+    return Cleanup(read, environment, credentials)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ orjson makes.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +16,7 @@ import aiohttp
 import orjson
 
 from controllers.cluster.credentials import Credentials
+from controllers.cluster.pace import Pace
 
 Json = Any
 TIMEOUT = 30.0
@@ -53,10 +56,16 @@ FAILURES = (ApiError, Unreachable)
 
 
 class Client:
-    """One identity's connection pool. Use as an async context manager, on one event loop."""
+    """One identity's connection pool. Use as an async context manager, on one event loop.
 
-    def __init__(self, credentials: Credentials, *, connections: int = 64, user_agent: str = "pyvern") -> None:
+    `pace` bounds how often requests are sent (--clientRateLimitQPS, --clientRateLimitBurst); watches, once open, cost nothing.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, connections: int = 64, user_agent: str = "pyvern", pace: Pace | None = None
+    ) -> None:
         self.credentials = credentials
+        self._pace = pace
         self._ssl = credentials.ssl_context() if credentials.server.startswith("https") else False
         self._connections = connections
         self._user_agent = user_agent
@@ -122,6 +131,8 @@ class Client:
     ) -> bytes:
         """As `call`, undecoded. `body` may be bytes that are JSON already."""
         data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        if self._pace is not None and (delay := self._pace.delay(time.monotonic())):
+            await asyncio.sleep(delay)
         async with self._open(
             method, path, params, data, {"Accept": accept, "Content-Type": content_type}, aiohttp.ClientTimeout(total=timeout)
         ) as response:

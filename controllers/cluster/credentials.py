@@ -17,12 +17,14 @@ from typing import Any
 
 import yaml
 
+from controllers.cluster.failure import CannotStart
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_LIFE = 60.0
 """Seconds after which a token file is read again: kubelet renews projected tokens long before they expire."""
 
 
-class NoCredentials(Exception):
+class NoCredentials(CannotStart):
     """The configuration that says where the cluster is cannot be used; the text says what to do about it."""
 
 

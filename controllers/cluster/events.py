@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.lease import micro_time, now_utc
+from controllers.cluster.pace import Pace
 from controllers.cluster.settings import Settings
 from engine import Effect, PolicyIdentity, Request, Result, Status
 
@@ -148,24 +149,6 @@ def _wants_success(settings: Settings, row: Result) -> bool:
         return False
     wanted = settings.success_event_actions
     return not wanted or ("Enforce" if row.enforced else "Audit") in wanted or str(row.rule.effect) in wanted
-
-
-@dataclass(slots=True)
-class Pace:
-    """A token bucket: `rate` events a second on average, up to `burst` at once."""
-
-    rate: float
-    burst: float
-    level: float = 0.0
-    at: float = 0.0
-
-    def delay(self, now: float) -> float:
-        """Takes one token; seconds to wait until it is there."""
-        if not self.at:
-            self.level = self.burst
-        self.level = min(self.burst, self.level + (now - self.at) * self.rate) - 1
-        self.at = now
-        return max(0.0, -self.level / self.rate)
 
 
 class Events:

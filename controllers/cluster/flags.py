@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from controllers.cluster.failure import CannotStart
 from engine import Effect
 
 Parse = Callable[[str], Any]
@@ -114,8 +115,6 @@ COMMON: Mapping[str, Parse] = {
     "metricsRenewBefore": seconds,
     "metricsServerIP": str,
     "exemplarFilter": str,
-    "clientRateLimitQPS": float,
-    "clientRateLimitBurst": int,
     "crdWatcher": boolean,
     "enableConfigMapCaching": boolean,
     "enableDeferredLoading": boolean,
@@ -150,10 +149,15 @@ class Environment:
     service_account: str = ""
     config: str = "kyverno"
     metrics_config: str = "kyverno-metrics"
+    scan_interval: float = 3600.0
+    """Seconds between two comparisons of everything that the background controller keeps."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str], *, controller: str) -> Environment:
-        """From the variables that Kyverno's manifests set; what is missing follows from the controller's name, `admission`."""
+        """From the variables that Kyverno's manifests set; what is missing follows from the controller's name, `admission`.
+
+        Raises `CannotStart` for a BACKGROUND_SCAN_INTERVAL that is no duration.
+        """
         defaults = {
             "deployment": f"kyverno-{controller}-controller",
             "service": "kyverno-svc" if controller == "admission" else f"kyverno-{controller}-controller",
@@ -170,7 +174,12 @@ class Environment:
             "config": "INIT_CONFIG",
             "metrics_config": "METRICS_CONFIG",
         }
-        return cls(**{**defaults, **{name: environment[key] for name, key in named.items() if environment.get(key)}})
+        try:
+            interval = seconds(environment.get("BACKGROUND_SCAN_INTERVAL") or "1h")
+        except argparse.ArgumentTypeError as error:
+            raise CannotStart(f"BACKGROUND_SCAN_INTERVAL: {error}") from None
+        given = {name: environment[key] for name, key in named.items() if environment.get(key)}
+        return cls(**{**defaults, **given}, scan_interval=interval)
 
 
 def parser(program: str, flags: Sequence[Flag], accepted: Mapping[str, Parse]) -> argparse.ArgumentParser:

@@ -14,18 +14,23 @@ logger = logging.getLogger("pyvern.metrics")
 
 
 class MetricsServer:
-    """One port. A port that is taken is an error in the log, no reason to stop. `ready` answers the readiness probe."""
+    """One port. A port that is taken is an error in the log, no reason to stop. `ready` answers the readiness probe.
 
-    def __init__(self, metrics: Metrics, *, host: str, port: int, ready: Callable[[], bool] = lambda: True) -> None:
+    Without `rendering` (--disableMetrics) the probes alone are there.
+    """
+
+    def __init__(self, metrics: Metrics, *, host: str, port: int, ready: Callable[[], bool], rendering: bool = True) -> None:
         self._metrics = metrics
         self._host = host or None
         self._port = port
         self._ready = ready
+        self._rendering = rendering
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         application = web.Application()
-        application.router.add_get("/metrics", self._render)
+        if self._rendering:
+            application.router.add_get("/metrics", self._render)
         application.router.add_get("/health/liveness", self._live)
         application.router.add_get("/health/readiness", self._readiness)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)

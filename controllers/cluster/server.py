@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]  # its documented home
 from granian.server.embed import Server as Granian
 
+from controllers.cluster.failure import CannotStart
 from controllers.cluster.pair import Pair
 
 Respond = Callable[[str, str, str, bytes], Awaitable[tuple[int, bytes]]]
@@ -37,7 +38,7 @@ SHARED_MEMORY = Path("/dev/shm")
 logger = logging.getLogger("pyvern.server")
 
 
-class PortTaken(Exception):
+class PortTaken(CannotStart):
     """Another process listens on the port."""
 
 

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
+import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from controllers.cluster import logs
+from controllers.cluster import process
 from controllers.cluster.flags import Environment
 from controllers.reports import flags
 
-logger = logging.getLogger("pyvern")
+if TYPE_CHECKING:
+    from controllers.cluster.credentials import Credentials
+    from controllers.reports.operator import Reports
 
 
 def main() -> int:
-    """The exit status: 0 after an orderly end, 1 when it could not start or failed."""
-    read = flags.read(sys.argv[1:])
-    logs.configure(read.loggingFormat, read.v)
-    import uvloop
+    """The exit status: 0 after an orderly end, 1 when it could not start."""
+    return process.run("reports", flags.read(sys.argv[1:]), _make)
 
-    from controllers.cluster.credentials import NoCredentials, load
-    from controllers.reports.operator import MissingKinds, Reports
 
-    try:
-        reports = Reports(read, Environment.read(os.environ, controller="reports"), load(read.kubeconfig))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(reports.run())
-    except (NoCredentials, MissingKinds) as error:
-        logger.error("%s", error)
-        return 1
-    return 0
+def _make(read: argparse.Namespace, environment: Environment, credentials: Credentials) -> Reports:
+    from controllers.reports.operator import Reports  # after logging is set up: it takes most of the start
+
+    return Reports(read, environment, credentials)
 
 
 if __name__ == "__main__":

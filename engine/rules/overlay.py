@@ -200,9 +200,12 @@ def _cleaned_list(value: list[Any]) -> Any:
         if has_anchors(element):
             _take_out(left, index)
             continue
-        parts[index] = _cleaned(element)
-        if parts[index] is _EMPTY:
+        cleaned = _cleaned(element)
+        if cleaned is _EMPTY:
+            parts[index] = type(element)()
             _take_out(left, index)
+        else:
+            parts[index] = cleaned
     return [parts[index] for index in left] or _EMPTY
 
 
@@ -211,6 +214,6 @@ def _take_out(left: list[int], index: int) -> None:
     # and all, and one that matched goes; past the end it panics (oracle mutate.json, w931 and w750).
     if index >= len(left):
         raise EvaluationError(
-            f"cannot take element {index} out of a list of the patch: too many elements with anchors in one list"
+            f"cannot take element {index} out of a list of the patch: too many elements with anchors, or empty, in one list"
         )
     del left[index]

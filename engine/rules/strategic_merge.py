@@ -23,7 +23,7 @@ def compile_patch(spec: Any, *, path: str, at: str) -> Patch:
     """
     template = compile_template(spec, path=path, at=at)
     conditions = compile_conditions(template.value) if template.constant else {}
-    ready = plain(template.value) if template.constant and isinstance(spec, dict) and not has_anchors(template.value) else None
+    ready = _ready(template.value) if template.constant and isinstance(spec, dict) else None
 
     def patch(scope: Scope, subject: Object) -> Object:
         document = ready
@@ -47,3 +47,13 @@ def compile_patch(spec: Any, *, path: str, at: str) -> Patch:
             raise EvaluationError(f"failed to patch resource: {_NOT_PREPARED}{error}") from error
 
     return patch
+
+
+def _ready(document: Object) -> Object | None:
+    """The patch when it is the same for every object; None when it is not, or fails: it then fails for each object anew."""
+    if has_anchors(document):
+        return None
+    try:
+        return plain(document)
+    except EvaluationError:
+        return None

@@ -8,7 +8,8 @@ from typing import Any
 
 from controllers.cluster.client import Client
 from controllers.cluster.credentials import Credentials
-from controllers.cluster.events import Event, Events, Pace, Reference, of_results, shorten
+from controllers.cluster.events import Event, Events, Reference, of_results, shorten
+from controllers.cluster.pace import Pace
 from controllers.cluster.settings import Settings
 from deploy.local.control_plane import ControlPlane
 from engine import GroupVersionKind, PolicySet, Request, compile_policy, validate
