@@ -292,3 +292,10 @@ def test_inputs_stay_and_the_patch_of_the_verdict_makes_the_object_of_the_last_r
     else:
         assert verdict.patch == ()
         assert verdict.allowed == (only.status is Status.SKIP)
+
+
+@pytest.mark.parametrize(("elements", "status"), [([{}, {}], Status.ERROR), ([{"a": {}}, {}, 1], Status.PASS)])
+def test_a_list_of_empty_elements_is_a_matter_of_each_object_not_of_the_policy(elements: Json, status: Status) -> None:
+    """Kyverno loses count of what it takes out of such a list (oracle mutate.json, w931 and w750)."""
+    (only,) = asked(policy(rule({"patchStrategicMerge": {"spec": {"a": elements}}})), document={**WIDGET, "spec": {}}).results
+    assert only.status is status
