@@ -64,11 +64,13 @@ class Facts:
     """Answers to lookups. A failed lookup is an answer too: a `LookupFailed` stored as the value is raised when read.
 
     `absent` are sources that this world does not have: context entries of these sources are not loaded, and their names must
-    come from `Request.variables` (the CLI without a cluster, cli-format.md 3).
+    come from `Request.variables` (the CLI without a cluster, cli-format.md 3). `max_size` is how many characters of JSON a
+    context entry may hold (maxContextSize, spec 2.10): entries that double the one before are few lines.
     """
 
     answers: Mapping[Lookup, Any] = field(default_factory=dict)
     absent: frozenset[Source] = frozenset()
+    max_size: int = 2 * 1024 * 1024
 
     def answer(self, lookup: Lookup) -> Any:
         """The JSON value known for `lookup`; raises `Unknown` when nobody asked yet and `LookupFailed` when asking failed."""

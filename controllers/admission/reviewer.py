@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,11 +18,11 @@ from controllers.cluster import requests, review
 from controllers.cluster.bindings import Bindings
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery
-from controllers.cluster.facts import Learns, settle
+from controllers.cluster.facts import World, settle
 from controllers.cluster.namespaces import NO_LABELS, Namespaces
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from engine import NO_FACTS, Effect, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, mutate, validate
+from engine import Effect, Facts, LookupFailed, Object, Policy, PolicySet, Request, Unknown, Verdict, mutate, validate
 
 Reply = tuple[int, bytes]
 Verb = Callable[..., Verdict]
@@ -74,7 +73,7 @@ class Reviewer:
         policies: Policies,
         namespaces: Namespaces,
         bindings: Bindings,
-        world: Learns,
+        world: World,
         client: Client,
         recorder: Recorder,
         snapshot: Snapshot,
@@ -149,15 +148,14 @@ class Reviewer:
         if request.operation == "DELETE" and request.kind.group == POLICIES:
             among = partial(_means, request.kind.kind, among)
         ask = partial(_ask, verb.verb, policies, request, among)
-        begun = time.perf_counter()
+        begun, facts = time.perf_counter(), self._world.facts()
         try:
-            verdict = ask(NO_FACTS)
+            verdict = ask(facts)
         except Unknown as unknown:
             try:
-                verdict = await self._settled(ask, unknown, query)
-            except (LookupFailed, TimeoutError) as error:
-                reason = str(error) or "data outside the object could not be had in time"
-                return 200, self._undecided(document, bucket, reason)
+                verdict = await self._settled(ask, facts, unknown, query)
+            except LookupFailed as error:
+                return 200, self._undecided(document, bucket, str(error))
         ended = time.perf_counter()
         answer = review.answer(request.uid, verdict)
         self._recorder.put(Record(request, verdict, verb.webhook, ended - begun, time.perf_counter() - started))
@@ -188,10 +186,10 @@ class Reviewer:
             raise
         return document["metadata"].get("labels") or NO_LABELS
 
-    async def _settled(self, ask: Callable[[Facts], Verdict], unknown: Unknown, query: str) -> Verdict:
-        async with asyncio.timeout(timeout_of(query) - MARGIN):
-            facts = await self._world.learn(NO_FACTS, unknown.lookups)
-            return await settle(ask, self._world, facts)
+    async def _settled(self, ask: Callable[[Facts], Verdict], facts: Facts, unknown: Unknown, query: str) -> Verdict:
+        """What is not known in time counts as failed, so that the rule that wanted it says so (and failurePolicy decides)."""
+        world = self._world.within(timeout_of(query) - MARGIN)
+        return await settle(ask, world, await world.learn(facts, unknown.lookups))
 
     def _undecided(self, document: Object, bucket: Bucket, reason: str) -> bytes:
         """No answer from the policies: Fail blocks, Ignore lets pass with a warning."""

@@ -40,6 +40,9 @@ class Learning:
         self._world = world
         self.sources: dict[str, Object] = {}
 
+    def facts(self) -> Facts:
+        return self._world.facts()
+
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         asked = tuple(lookups)
         facts = await self._world.learn(facts, asked)

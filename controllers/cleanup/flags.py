@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
+from controllers.cluster import outside
 from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, logging_format, seconds
 
 FLAGS: Sequence[Flag] = (
@@ -31,8 +32,7 @@ FLAGS: Sequence[Flag] = (
     Flag("eventsRateLimitBurst", int, 100, "events written at once"),
     Flag("clientRateLimitQPS", float, 300.0, "requests to the API server per second on average; 0: no limit"),
     Flag("clientRateLimitBurst", int, 300, "requests to the API server at once"),
-    Flag("maxAPICallResponseLength", int, 2_000_000, "longest answer of an API call in a policy, in bytes"),
-    Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
+    *outside.FLAGS,
     Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),
     Flag("resyncPeriod", seconds, 900.0, "time between two full comparisons of webhook configurations"),
     Flag("shutdownDrain", seconds, 3.0, "time between failing readiness and refusing requests"),

@@ -189,6 +189,9 @@ class _Known:
         self._world = world
         self._known: dict[Lookup, object] = {}
 
+    def facts(self) -> Facts:
+        return self._world.facts()
+
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         wanted = list(lookups)
         fresh = [lookup for lookup in wanted if lookup not in self._known]

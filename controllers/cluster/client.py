@@ -52,6 +52,10 @@ class Unreachable(Exception):
     """No answer from the API server: refused, reset, timed out."""
 
 
+class TooLong(Exception):
+    """An answer of more bytes than its reader allows; it was not read to its end."""
+
+
 FAILURES = (ApiError, Unreachable)
 
 
@@ -128,15 +132,24 @@ class Client:
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout: float = TIMEOUT,
+        limit: int | None = None,
     ) -> bytes:
-        """As `call`, undecoded. `body` may be bytes that are JSON already."""
+        """As `call`, undecoded. `body` may be bytes that are JSON already. An answer of more than `limit` bytes is `TooLong`."""
         data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
         if self._pace is not None and (delay := self._pace.delay(time.monotonic())):
             await asyncio.sleep(delay)
         async with self._open(
             method, path, params, data, {"Accept": accept, "Content-Type": content_type}, aiohttp.ClientTimeout(total=timeout)
         ) as response:
-            return await response.read()
+            if limit is None:
+                return await response.read()
+            parts: list[bytes] = []
+            async for part in response.content.iter_any():
+                parts.append(part)
+                limit -= len(part)
+                if limit < 0:
+                    raise TooLong
+            return b"".join(parts)
 
     @asynccontextmanager
     async def stream(

@@ -10,9 +10,10 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from controllers.cluster.client import ApiError, Client, Unreachable
+from controllers.cluster.client import ApiError, Client, TooLong, Unreachable
 from controllers.cluster.discovery import Discovery, Resource
-from engine import NO_FACTS, Facts, Lookup, LookupFailed, Unknown
+from controllers.cluster.shared_answers import MOMENT, Ask, Counted, SharedAnswers
+from engine import Facts, Lookup, LookupFailed, Unknown
 
 Answer = TypeVar("Answer")
 MAX_ROUNDS = 20
@@ -23,16 +24,21 @@ MAX_RESPONSE = 2_000_000
 class Learns(Protocol):
     """Whoever can answer lookups."""
 
+    def facts(self) -> Facts:
+        """What is known before anything was asked."""
+        ...
+
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         """`facts` and the answers to `lookups`; a lookup that fails is answered with LookupFailed."""
         ...
 
 
-async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts = NO_FACTS) -> Answer:
+async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts | None = None) -> Answer:
     """The answer of `ask`, asked again with more facts as long as it raises `Unknown`.
 
     Each lookup is answered once. Raises `LookupFailed` after MAX_ROUNDS.
     """
+    facts = world.facts() if facts is None else facts
     for _ in range(MAX_ROUNDS):
         try:
             return ask(facts)
@@ -42,7 +48,10 @@ async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts = N
 
 
 class World:
-    """The cluster as policies see it."""
+    """The cluster as policies see it, and what `sources` know beyond it: lookup source -> who answers.
+
+    `max_size` is how much JSON a context entry may hold (maxContextSize), `counted` hears of every lookup.
+    """
 
     def __init__(
         self,
@@ -51,19 +60,37 @@ class World:
         discovery: Callable[[], Discovery] = Discovery,
         max_response: int = MAX_RESPONSE,
         timeout: float = 10.0,
+        sources: Mapping[str, Ask] | None = None,
+        max_size: Callable[[], int] | None = None,
+        counted: Counted = lambda lookup, how, seconds: None,
     ) -> None:
         self._client = client
         self._discovery = discovery
         self._max_response = max_response
         self._timeout = timeout
+        self._sources = sources or {}
+        self._max_size = max_size
+        self._shared = SharedAnswers(self._answer, keep={"service": MOMENT}, counted=counted)
 
-    async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
+    def facts(self) -> Facts:
+        """What is known before anything was asked."""
+        return Facts() if self._max_size is None else Facts(max_size=self._max_size())
+
+    def within(self, seconds: float) -> Learns:
+        """This world for one question that has to be answered within so many seconds from now."""
+        return _Hurried(self, asyncio.get_running_loop().time() + seconds)
+
+    async def learn(self, facts: Facts, lookups: Iterable[Lookup], *, until: float | None = None) -> Facts:
+        """`until` is the loop's time after which what is not known yet is answered with LookupFailed."""
         asked = [lookup for lookup in lookups if lookup not in facts.answers]
-        answers = await asyncio.gather(*(self._answer(lookup) for lookup in asked))
+        answers = await asyncio.gather(*(self._shared.answer(lookup, until=until) for lookup in asked))
         return facts.plus(dict(zip(asked, answers, strict=True)))
 
     async def _answer(self, lookup: Lookup) -> Any:
         try:
+            source = self._sources.get(lookup.source)
+            if source is not None:
+                return await source(lookup)
             answer = ANSWERS.get(lookup.source)
             if answer is None:
                 raise LookupFailed(lookup, f"{lookup.source} `{lookup.key}`: not available here")
@@ -92,11 +119,11 @@ class World:
         if lookup.namespace and f"/namespaces/{lookup.namespace}/" not in f"{path.partition('?')[0]}/":
             raise LookupFailed(lookup, f"a policy of namespace {lookup.namespace} may not call {path}")
         body = lookup.body.encode() if lookup.method == "POST" else None
-        data = await self._client.raw(lookup.method, path, body=body, timeout=self._timeout)
-        if len(data) > self._max_response:
-            raise LookupFailed(lookup, f"the answer of {path} is longer than {self._max_response} bytes")
         try:
+            data = await self._client.raw(lookup.method, path, body=body, timeout=self._timeout, limit=self._max_response)
             return orjson.loads(data)
+        except TooLong:
+            raise LookupFailed(lookup, f"the answer of {path} is longer than {self._max_response} bytes") from None
         except orjson.JSONDecodeError as error:
             raise LookupFailed(lookup, f"the answer of {path} is no JSON: {error}") from error
 
@@ -130,6 +157,22 @@ class World:
             if (resource.group, resource.version, resource.kind) == (group, version, kind) and not resource.subresource:
                 return resource
         raise LookupFailed(lookup, f"the API server serves no {api_version} {kind}")
+
+
+class _Hurried:
+    """A world with a deadline."""
+
+    __slots__ = ("_until", "_world")
+
+    def __init__(self, world: World, until: float) -> None:
+        self._world = world
+        self._until = until
+
+    def facts(self) -> Facts:
+        return self._world.facts()
+
+    async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
+        return await self._world.learn(facts, lookups, until=self._until)
 
 
 def _selector_query(selector: str | None) -> str:

@@ -62,6 +62,10 @@ METRICS: Mapping[str, Definition] = {
     "kyverno_controller_drop": Definition("counter", ("controller_name",), "reconciliations given up"),
     "kyverno_breaker": Definition("counter", ("circuit_name",), "ephemeral reports that were to be written"),
     "kyverno_breaker_drops": Definition("counter", ("circuit_name",), "ephemeral reports that were dropped"),
+    "pyvern_lookups": Definition(
+        "counter", ("source", "result"), "data that policies asked for: found, failed, joined (asked already), kept"
+    ),
+    "pyvern_lookup_seconds": Definition("histogram", ("source",), "time until data that policies asked for was there"),
     "pyvern_reports": Definition("counter", ("what",), "reports created, updated, deleted, dropped, saved (said so already)"),
     "pyvern_reports_stored": Definition("gauge", (), "reports in the cluster"),
     "pyvern_reports_waiting": Definition("gauge", (), "objects whose results are not written yet"),

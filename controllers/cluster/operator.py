@@ -22,6 +22,7 @@ from controllers.cluster.lease import Leadership, Timing
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
 from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
+from controllers.cluster.outside import Outside, lookups
 from controllers.cluster.pace import Pace
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
@@ -52,6 +53,7 @@ class Operator:
         pace = Pace(rate=flags.clientRateLimitQPS, burst=flags.clientRateLimitBurst) if flags.clientRateLimitQPS > 0 else None
         self._client = Client(credentials, user_agent=agent, pace=pace)
         self._lease_client = Client(credentials, connections=4, user_agent=f"{agent}-lease")
+        self._outside = Outside(flags, user_agent=agent)
         self._tasks = Tasks(self._fail)
         self._stop = asyncio.Event()
         self._configured = asyncio.Event()
@@ -66,6 +68,9 @@ class Operator:
             discovery=lambda: self.kinds.discovery,
             max_response=flags.maxAPICallResponseLength,
             timeout=flags.apiCallTimeout,
+            sources=self._outside.sources,
+            max_size=lambda: self.settings.max_context_size,
+            counted=lookups(self.metrics),
         )
         self.events = Events(
             self._client,
@@ -92,7 +97,7 @@ class Operator:
 
     async def run(self) -> None:
         """Lives until SIGTERM or SIGINT. Raises what ended it otherwise, `CannotStart` among others."""
-        async with self._client, self._lease_client:
+        async with self._client, self._lease_client, self._outside:
             registry = kopf.OperatorRegistry()
             kopf.on.startup(registry=registry, id="start")(self._started_by_kopf)
             kopf.on.login(registry=registry, id="login")(self._login)

@@ -51,6 +51,9 @@ class Remembering:
         self._known: dict[Lookup, object] = {}
         self._since = 0.0
 
+    def facts(self) -> Facts:
+        return self._world.facts()
+
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         now = time.monotonic()
         if now - self._since > REMEMBER or len(self._known) > REMEMBERED:

@@ -80,7 +80,14 @@ LOAD = Bundle(
     built_as={},
     stamp=lambda version: "-s -w",
 )
-BUNDLES = {"control-plane": CONTROL_PLANE, "load": LOAD}
+REGISTRY = Bundle(
+    folder=HERE / "registry-tools",
+    module="github.com/distribution/distribution/v3",
+    versions={"registry": (["--version"], r"registry \S*distribution/v3 v3\.")},
+    built_as={},
+    stamp=lambda version: f"-s -w -X github.com/distribution/distribution/v3/version.version=v{version}",
+)
+BUNDLES = {"control-plane": CONTROL_PLANE, "load": LOAD, "registry": REGISTRY}
 
 
 def cache(bundle: Bundle) -> Path:

@@ -16,8 +16,6 @@ from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
 from engine.scope import Loader, Scope
 
-MAX_SIZE = 2 * 1024 * 1024
-"""Characters of JSON that a variable may hold (maxContextSize, spec 2.10): entries that double the one before are few lines."""
 RESERVED = ("images", "request", "serviceAccountName", "serviceAccountNamespace", "element", "elementIndex")
 
 
@@ -90,7 +88,7 @@ def _variable(body: Mapping[str, Any], entry: _Entry) -> Loader:
 
     def load(scope: Scope) -> Any:
         found = _found(scope)
-        if grows and longer(found, MAX_SIZE):
+        if grows and longer(found, scope.facts.max_size):
             raise EvaluationError(f"failed to add context entry for variable {entry.name}: context size limit exceeded")
         return found
 

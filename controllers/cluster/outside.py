@@ -1,0 +1,51 @@
+"""What policies ask beyond the API server, put together from the flags: services, and image registries."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from controllers.cluster.flags import Flag, boolean, seconds
+from controllers.cluster.metrics import Metrics
+from controllers.cluster.outbound import Outbound
+from controllers.cluster.reach import BLOCKLIST, Reach, allowlist, blocklist
+from controllers.cluster.service_calls import ServiceCalls
+from controllers.cluster.shared_answers import Ask, Counted
+from engine import Lookup
+
+FLAGS = (
+    Flag("maxAPICallResponseLength", int, 2_000_000, "longest answer of an API call in a policy, in bytes"),
+    Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
+    Flag("httpBlocklist", blocklist, BLOCKLIST, "networks and hosts that policies must not call, besides link-local ones"),
+    Flag("httpAllowlist", allowlist, "", "URL prefixes; if given, service calls go nowhere else"),
+    Flag("imagePullSecrets", str, "", "Secrets of our namespace with log-ins of registries, comma-separated"),
+    Flag("allowInsecureRegistry", boolean, False, "registries may have no TLS, or a certificate that nobody trusts"),
+)
+"""What all controllers have in common here."""
+
+
+class Outside:
+    """Who answers lookups that the API server cannot. Use as an async context manager, on one event loop."""
+
+    def __init__(self, flags: argparse.Namespace, *, user_agent: str) -> None:
+        self._outbound = Outbound(Reach.of(flags.httpBlocklist, flags.httpAllowlist), user_agent=user_agent)
+        calls = ServiceCalls(self._outbound, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout)
+        self.sources: Mapping[str, Ask] = {"service": calls.answer}
+
+    async def __aenter__(self) -> Outside:
+        await self._outbound.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._outbound.__aexit__()
+
+
+def lookups(metrics: Metrics) -> Counted:
+    """Counts lookups of policies by source and by what became of them."""
+
+    def count(lookup: Lookup, how: str, seconds: float) -> None:
+        metrics.count("pyvern_lookups", (lookup.source, how))
+        if how in ("found", "failed"):
+            metrics.observe("pyvern_lookup_seconds", (lookup.source,), seconds)
+
+    return count
