@@ -25,6 +25,10 @@ status: setup ## tell what of them runs
 ##@ Check
 test: setup tools ## run all tests; those that need a cluster start their own (ARGS=-k name)
 	@$(RUN) -m pytest $(ARGS)
+test-slow: setup tools ## run the tests that take minutes each
+	@$(RUN) -m pytest -m slow $(ARGS)
+fuzz: setup ## run the property tests on documents never tried before (ARGS="--hypothesis-seed=1")
+	@$(RUN) -m pytest -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 lint: setup ## ruff and mypy
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy && $(RUN) -m mypy -p deploy.local
 shape: setup ## the ten longest modules and functions; files over 400 lines
@@ -64,4 +68,4 @@ help: ## print this
 	@PYTHONWARNINGS=ignore .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: setup demo up down status test lint shape conformance perf golden docs crds lock tools help
+.PHONY: setup demo up down status test test-slow fuzz lint shape conformance perf golden docs crds lock tools help
