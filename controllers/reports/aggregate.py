@@ -1,61 +1,30 @@
 """One report per object (spec 4.3): rows of scans and of admission reviews merged, written only when they say something new.
 
-Of a stored report only what its metadata says is kept in memory: a fingerprint of the scan's rows stands in an annotation, so
-that an object whose scan says the same again costs no request, also after a restart.
+What reports say is not kept in memory, only their marks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from controllers.cluster.client import FAILURES, ApiError, Client
-from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages
+from controllers.cluster.watch import backoff
 from controllers.reports.forms import Form
-from engine import Effect, Object, Policy, report
+from controllers.reports.in_force import RuleKey
+from controllers.reports.marks import OTHERS, SCAN, Marks, notes_of
+from engine import Object, report
 from engine.report import Row, Subject
 
-SCAN = "reports.pyvern.io/scan"
-"""Annotation: the fingerprint of the rows that come from the scan."""
-OTHERS = "reports.pyvern.io/others"
-"""Annotation: the policies of the rows that do not come from the scan."""
 WAITING = 100
 """Objects whose rows may wait to be written; then the scan waits."""
 TRIES = 6
 """Conflicts with other writers of one report after which it is left to them; an API server that is away is waited for."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-RuleKey = tuple[str, str, str]
-"""(source, policy, rule) of a row."""
 logger = logging.getLogger("pyvern.aggregate")
-
-
-def rules_of(policies: Iterable[Policy], *, scanning: bool) -> dict[RuleKey, bool]:
-    """The rules in force that may have rows. True: the scan finds all its rows, so that it is right about them."""
-    index: dict[RuleKey, bool] = {}
-    for policy in policies:
-        if not report.reported(policy.identity):
-            continue
-        source = report.SOURCES.get(policy.identity.kind, report.KYVERNO)
-        for rule in policy.rules:
-            scanned = scanning and policy.background and rule.effect is Effect.VALIDATE and not rule.needs_user
-            index[source, policy.identity.key, rule.name] = scanned
-    return index
-
-
-@dataclass(slots=True)
-class Mark:
-    """What is known of a stored report: whose it is, what its scan said, which policies its other rows come from."""
-
-    subject: Subject
-    scan: str = ""
-    others: str = ""
-    version: str = ""
-    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -88,7 +57,6 @@ class Aggregator:
         self._client = client
         self._form = form
         self._rules = rules
-        self._lost = lost
         self._mine = mine
         self._counted = counted
         self._jobs: OrderedDict[str, Job] = OrderedDict()
@@ -96,8 +64,7 @@ class Aggregator:
         self._delayed = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
-        self._listed = {target: asyncio.Event() for target in form.targets}
-        self.marks: dict[str, Mark] = {}
+        self.marks = Marks(client, form, busy=self._busy.__contains__, lost=lost)
 
     @property
     def waiting(self) -> int:
@@ -106,13 +73,11 @@ class Aggregator:
 
     async def wait(self) -> None:
         """Until all stored reports are known."""
-        for listed in self._listed.values():
-            await listed.wait()
+        await self.marks.wait()
 
     async def run(self, workers: int) -> None:
         """Follows the stored reports and writes, until cancelled."""
-        follows = (follow_pages(self._client, target, self._handler(target)) for target in self._form.targets)
-        await asyncio.gather(*follows, *(self._work() for _ in range(workers)))
+        await asyncio.gather(self.marks.run(), *(self._work() for _ in range(workers)))
 
     async def scanned(self, subject: Subject, rows: list[Row]) -> bool:
         """Takes the rows of a scan, all there are. False: the report says so already."""
@@ -138,7 +103,7 @@ class Aggregator:
     def prune(self, orphaned: Callable[[Subject], bool]) -> None:
         """The rules or the scanned kinds have changed: rows without a rule go, and scans of `orphaned` objects."""
         policies = {policy for _, policy, _ in self._rules()}
-        for uid, mark in self.marks.items():
+        for uid, mark in self.marks.all():
             if not self._mine(uid):
                 continue
             if mark.scan and orphaned(mark.subject):
@@ -222,7 +187,7 @@ class Aggregator:
         except ApiError as error:
             if not error.not_found:
                 raise
-            self.marks.pop(uid, None)
+            self.marks.forget(uid)
             if mark is None:  # created and deleted by somebody else, or its namespace is gone
                 raise
             await self._write(job)
@@ -239,12 +204,12 @@ class Aggregator:
         rows = report.unchanged(report.merge(kept, self._in_force(job.others), job.scan or ()), before)
         metadata = stored["metadata"]
         if not rows:
-            self.marks.pop(job.subject.uid, None)
+            self.marks.forget(job.subject.uid)
             await self._delete(path, metadata["resourceVersion"])
-        elif rows != before or self._annotations(job, rows) != _notes(metadata):
+        elif rows != before or self._annotations(job, rows) != notes_of(metadata):
             await self._put("PUT", job, rows, version=metadata["resourceVersion"])
         else:
-            self._remember(job.subject, metadata)
+            self.marks.remember(job.subject, metadata)
             self._counted("saved")
 
     def _in_force(self, rows: Iterable[Row]) -> list[Row]:
@@ -259,7 +224,7 @@ class Aggregator:
             document["metadata"]["resourceVersion"] = version
         path = self._form.path(subject.uid if method == "PUT" else "", subject.namespace)
         answer = await self._client.call(method, path, body=document, accept=METADATA)
-        self._remember(subject, answer["metadata"])
+        self.marks.remember(subject, answer["metadata"])
         self._counted("created" if method == "POST" else "updated")
 
     async def _delete(self, path: str, version: str) -> None:
@@ -283,89 +248,8 @@ class Aggregator:
             notes[OTHERS] = ",".join(sorted(others))
         return {name: value for name, value in notes.items() if value}
 
-    def _remember(self, subject: Subject, metadata: Mapping[str, Any]) -> None:
-        self.marks[subject.uid] = _mark(subject, metadata)
-
-    def _handler(self, target: Target) -> Callable[[PagedEvent], None]:
-        cluster = target is self._form.targets[1]
-        seen: set[str] = set()
-
-        def handle(event: PagedEvent) -> None:
-            if isinstance(event, Changed):
-                self._changed(event)
-                return
-            if event.first:
-                seen.clear()
-            for item in event.objects:
-                seen.add(self._keep(item))
-            if event.last:
-                for uid, mark in list(self.marks.items()):
-                    if uid not in seen and cluster is not bool(mark.subject.namespace):
-                        del self.marks[uid]
-                seen.clear()
-                self._listed[target].set()
-
-        return handle
-
-    def _changed(self, event: Changed) -> None:
-        metadata = event.object["metadata"]
-        uid = self._form.uid(metadata["name"])
-        mark = self.marks.get(uid)
-        if event.type == "DELETED":
-            if mark is not None and uid not in self._busy:
-                del self.marks[uid]
-                self._lost(mark.subject)
-        elif mark is None or mark.version != metadata["resourceVersion"]:
-            if uid in self._busy or (mark is not None and _older(metadata, mark.version)):
-                return
-            foreign = mark is not None and int(metadata.get("generation") or 0) > mark.generation
-            self._keep(event.object)
-            if foreign and mark is not None and _notes(metadata) == _notes_of(mark):
-                self.marks[uid].scan = "changed by somebody else"
-                self._lost(mark.subject)
-
-    def _keep(self, item: Object) -> str:
-        metadata = item["metadata"]
-        uid = self._form.uid(metadata["name"])
-        owner: Object = next(iter(metadata.get("ownerReferences") or ()), {})
-        subject = Subject(
-            sys.intern(owner.get("apiVersion") or ""),
-            sys.intern(owner.get("kind") or ""),
-            owner.get("name") or "",
-            sys.intern(metadata.get("namespace") or ""),
-            uid,
-        )
-        if uid not in self._busy:
-            self.marks[uid] = _mark(subject, metadata)
-        return uid
-
-
-def _mark(subject: Subject, metadata: Mapping[str, Any]) -> Mark:
-    notes = metadata.get("annotations") or {}
-    generation = int(metadata.get("generation") or 0)
-    others = sys.intern(notes.get(OTHERS) or "")
-    return Mark(subject, notes.get(SCAN) or "", others, metadata["resourceVersion"], generation)
-
-
-def _notes(metadata: Mapping[str, Any]) -> dict[str, str]:
-    notes = metadata.get("annotations") or {}
-    return {name: notes[name] for name in (SCAN, OTHERS) if notes.get(name)}
-
-
-def _notes_of(mark: Mark) -> dict[str, str]:
-    return {name: value for name, value in ((SCAN, mark.scan), (OTHERS, mark.others)) if value}
-
-
-def _older(metadata: Mapping[str, Any], version: str) -> bool:
-    """Is this an event from before our own write? Versions of one resource grow."""
-    mine, theirs = version, str(metadata["resourceVersion"])
-    return mine.isdigit() and theirs.isdigit() and int(theirs) <= int(mine)
-
 
 def _settle(job: Job) -> None:
     for done in job.done:
         if not done.done():
             done.set_result(None)
-
-
-__all__ = ["Aggregator", "Mark", "rules_of"]

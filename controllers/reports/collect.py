@@ -17,8 +17,9 @@ from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.ephemeral_reports import Stored
 from controllers.cluster.lease import now_utc
 from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages, pages
-from controllers.reports.aggregate import Aggregator, RuleKey
+from controllers.reports.aggregate import Aggregator
 from controllers.reports.forms import OURS
+from controllers.reports.in_force import RuleKey
 from controllers.reports.inventory import Inventory
 from engine import report
 from engine.report import Subject

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from controllers.cluster.discovery import Discovery, Resource
-from controllers.reports.aggregate import RuleKey, rules_of
 from controllers.reports.reach import Key, resources_of, takes_part, together
-from engine import Policy, PolicyException, PolicySet
+from engine import Effect, Policy, PolicyException, PolicySet, report
 
 PolicyKey = tuple[str, str, str]
 """(kind, namespace, name)."""
+RuleKey = tuple[str, str, str]
+"""(source, policy, rule) of a row."""
+
+
+def rules_of(policies: Iterable[Policy], *, scanning: bool) -> dict[RuleKey, bool]:
+    """The rules in force that may have rows. True: the scan finds all its rows, so that it is right about them."""
+    index: dict[RuleKey, bool] = {}
+    for policy in policies:
+        if not report.reported(policy.identity):
+            continue
+        source = report.SOURCES.get(policy.identity.kind, report.KYVERNO)
+        for rule in policy.rules:
+            scanned = scanning and policy.background and rule.effect is Effect.VALIDATE and not rule.needs_user
+            index[source, policy.identity.key, rule.name] = scanned
+    return index
 
 
 class InForce:

@@ -17,8 +17,9 @@ from controllers.cluster.ephemeral_reports import Draft, EphemeralReports, conte
 from controllers.cluster.facts import World
 from controllers.cluster.namespaces import Namespaces
 from controllers.reports import collect, forms
-from controllers.reports.aggregate import Aggregator, rules_of
+from controllers.reports.aggregate import Aggregator
 from controllers.reports.collect import Collector
+from controllers.reports.in_force import rules_of
 from controllers.reports.inventory import Inventory
 from controllers.reports.scan import Scanned, Scanner
 from deploy.local.api import Api
