@@ -6,7 +6,7 @@ prometheus_client's own `labels().inc()` costs some microseconds a call; a denie
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -261,9 +261,22 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         return iter([series.family() for series in self._series.values() if series.values])
 
-    def render(self) -> bytes:
-        """The text format of Prometheus."""
-        return generate_latest(self._registry)
+    def render(self, only: Container[str] = ()) -> bytes:
+        """The text format of Prometheus; of the metrics `only` names, empty: of all."""
+        return generate_latest(_Some(self._registry, only) if only else self._registry)
+
+
+class _Some:
+    """A registry's metrics with certain names, of samples (`pyvern_reports_total`) or of families."""
+
+    def __init__(self, registry: CollectorRegistry, names: Container[str]) -> None:
+        self._registry = registry
+        self._names = names
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            if metric.name in self._names or any(sample.name in self._names for sample in metric.samples[:1]):
+                yield metric
 
 
 def breaker(metrics: Metrics, circuit: str) -> Callable[[bool], None]:

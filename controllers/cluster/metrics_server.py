@@ -45,8 +45,10 @@ class MetricsServer:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _render(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _render(self, request: web.Request) -> web.Response:
+        """All metrics, or those that `?name[]=` asks for, as Prometheus' own servers do."""
+        names = request.query.getall("name[]", [])
+        return web.Response(body=self._metrics.render(names), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")

@@ -1,4 +1,4 @@
-"""The reports operator: puts the parts together, decides what a change touches, and orders its life."""
+"""The reports operator: puts the parts together and orders its life."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
@@ -16,20 +16,20 @@ from controllers.cluster.failure import CannotStart
 from controllers.cluster.flags import Environment
 from controllers.cluster.namespaces import TARGET as NAMESPACES
 from controllers.cluster.operator import Operator
-from controllers.cluster.policies import Change, Entry, Policies
+from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
-from controllers.cluster.watch import Event, Listed, follow
+from controllers.cluster.watch import follow
 from controllers.reports import forms
 from controllers.reports.aggregate import Aggregator
+from controllers.reports.changes import Changes
 from controllers.reports.collect import Collector
-from controllers.reports.in_force import InForce, PolicyKey
+from controllers.reports.in_force import InForce
 from controllers.reports.inventory import Inventory
 from controllers.reports.members import Members
 from controllers.reports.native_policies import NativePolicies
 from controllers.reports.observe import Observer, counter
 from controllers.reports.scan import Scanner
 from engine import Effect, PolicyException, Request, compile_filters
-from engine.report import Subject
 
 STATE_EVERY = 2.0
 DRAIN = 5.0
@@ -48,13 +48,11 @@ class Reports(Operator):
 
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials)
-        self._follow_up = False
         self._filters: Callable[[Request], bool] = _nothing
-        self._changed: set[PolicyKey] = set()
         self.in_force = InForce(scanning=flags.backgroundScan and Effect.VALIDATE in flags.enableReporting)
-        self.policies = Policies(self._policy_changed)
+        self.policies = Policies(lambda entry, change: self.changes.policy(entry, change))
         self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
-        self.native = NativePolicies(self._native_changed)
+        self.native = NativePolicies(lambda names: self.changes.native(names))
         self.members = Members(
             self._lease_client, namespace=environment.namespace, identity=environment.pod, changed=self._members_changed
         )
@@ -64,7 +62,7 @@ class Reports(Operator):
             self._client,
             self.form,
             rules=lambda: self.in_force.rules,
-            lost=self._report_lost,
+            lost=lambda subject: self._tasks.spawn("revisit", self.changes.revisit(subject)),
             mine=self.members.mine,
             counted=counter(self.metrics, "pyvern_reports"),
         )
@@ -79,6 +77,15 @@ class Reports(Operator):
             failed=lambda: self.metrics.count("pyvern_scan_failures"),
         )
         self.inventory = Inventory(self._client, self._scanner.inspect, mine=self.members.mine, failed=self._fail)
+        self.changes = Changes(
+            policies=lambda: self.policies.snapshot,
+            native=self.native.compiled,
+            discovery=lambda: self.kinds.discovery,
+            in_force=self.in_force,
+            namespaces=self.namespaces,
+            inventory=self.inventory,
+            aggregator=self.aggregator,
+        )
         self._collector = Collector(
             self._client,
             aggregator=self.aggregator,
@@ -97,18 +104,18 @@ class Reports(Operator):
         if self.flags.validatingAdmissionPolicyReports:
             self._tasks.spawn("native policies", self.native.run(self._client))
             await self.native.wait()
-        self._tasks.spawn("namespaces", follow(self._client, NAMESPACES, self._namespaces_changed))
+        self._tasks.spawn("namespaces", follow(self._client, NAMESPACES, self.changes.namespace))
         self._tasks.spawn("leadership", self._leadership.run(_lead))
         self._tasks.spawn("members", self.members.run())
         await self.policies.wait()
         await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
         await self.members.wait()
-        self._renew()
+        self.changes.renew()
         self._tasks.spawn("reports", self.aggregator.run(self.flags.aggregationWorkers))
         await self.aggregator.wait()
         self.ready = True
-        self._policies_changed()
+        self.changes.begin()
         if self.flags.aggregateReports and self.flags.admissionReports and self.flags.policyReports:
             self._tasks.spawn("ephemeral reports", self._collector.run())
         self._tasks.spawn("interval", self._rescan_for_ever())
@@ -125,57 +132,12 @@ class Reports(Operator):
 
     # Changes
 
-    def _policy_changed(self, entry: Entry, change: Change) -> None:
-        metadata = entry.document["metadata"]
-        self._follow([(entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"])])
-
-    def _native_changed(self, names: Iterable[str]) -> None:
-        self._follow([("ValidatingAdmissionPolicy", "", name) for name in names])
-
-    def _follow(self, changed: Iterable[PolicyKey]) -> None:
-        """Once for all changes of one event: a list brings hundreds of policies."""
-        self._changed.update(changed)
-        if not self._follow_up:
-            self._follow_up = True
-            asyncio.get_running_loop().call_soon(self._policies_changed)
-
-    def _policies_changed(self) -> None:
-        """What the changed policies reach now, and what they reached before, is looked at again."""
-        self._follow_up = False
-        if not self.ready:
-            return
-        self._renew()
-        before = self.in_force.reach
-        self._aim()
-        self.inventory.sweep(self.in_force.touched_by(self._changed, before))
-        self._changed.clear()
-
-    def _renew(self) -> None:
-        self.in_force.renew(self.policies.snapshot, self.native.compiled.values())
-
-    def _aim(self) -> None:
-        """Follows what the policies reach now; what is out of reach loses the rows of its scans."""
-        wanted = self.in_force.aim(self.kinds.discovery)
-        self.inventory.want(wanted)
-        kinds = {(resource.group, resource.kind) for resource in wanted.values()}
-        self.aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
-
     def _exceptions_changed(self, exceptions: tuple[PolicyException, ...]) -> None:
         self.policies.except_(exceptions)
-        self._renew()
-        self.inventory.sweep(self.in_force.touched_by_exceptions(exceptions))
+        self.changes.exceptions(exceptions)
 
-    def _namespaces_changed(self, event: Event) -> None:
-        """Objects of a namespace whose labels are others now, or were not known when they were looked at."""
-        name = "" if isinstance(event, Listed) else event.object["metadata"]["name"]
-        before = self.namespaces.labels(name)
-        self.namespaces.handle(event)
-        if isinstance(event, Listed) or before != self.namespaces.labels(name):
-            self.inventory.sweep(self.in_force.reading_namespaces(), namespace=name)
-
-    def _kinds_changed(self, _: Discovery) -> None:
-        if self.ready:
-            self._aim()
+    def _kinds_changed(self, discovery: Discovery) -> None:
+        self.changes.kinds(discovery)
 
     def _members_changed(self) -> None:
         """Some objects have come to this replica, some have left it."""
@@ -188,13 +150,6 @@ class Reports(Operator):
             filters = compile_filters(self.settings.resource_filters)
             self._filters = lambda request: filters(request)
             self.inventory.sweep()
-
-    def _report_lost(self, subject: Subject) -> None:
-        """Somebody deleted or changed a report: when its object lives, it is made anew."""
-        if not self.ready or not self.inventory.holds(subject.uid):
-            return
-        group = subject.api_version.rpartition("/")[0]
-        self._tasks.spawn("revisit", self.inventory.revisit(group, subject.kind, subject.name, subject.namespace))
 
     # Upkeep
 

@@ -1,0 +1,121 @@
+"""What changes, and which objects are looked at again because of it: policies, exceptions, namespaces, kinds, lost reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from controllers.cluster.discovery import Discovery
+from controllers.cluster.namespaces import Namespaces
+from controllers.cluster.policies import Change, Entry
+from controllers.cluster.watch import Event, Listed
+from controllers.reports.aggregate import Aggregator
+from controllers.reports.in_force import InForce, PolicyKey
+from controllers.reports.inventory import Inventory
+from engine import Policy, PolicyException, PolicySet
+from engine.report import Subject
+
+SETTLE = 0.5
+"""Seconds without another change after which policies are followed: `kubectl apply -k` brings one after the other."""
+LONGEST = 2.5
+"""Seconds after which they are followed although they still change: a first report comes within five."""
+
+
+class Changes:
+    """Renews what is in force and tells the inventory what to look at again; nothing before `begin`.
+
+    `policies` and `native` are what is stored at the moment, `discovery` what the API server serves.
+    """
+
+    def __init__(
+        self,
+        *,
+        policies: Callable[[], PolicySet],
+        native: Mapping[str, Policy],
+        discovery: Callable[[], Discovery],
+        in_force: InForce,
+        namespaces: Namespaces,
+        inventory: Inventory,
+        aggregator: Aggregator,
+    ) -> None:
+        self._policies = policies
+        self._native = native
+        self._discovery = discovery
+        self._in_force = in_force
+        self._namespaces = namespaces
+        self._inventory = inventory
+        self._aggregator = aggregator
+        self._changed: set[PolicyKey] = set()
+        self._begun = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._latest = 0.0
+
+    def begin(self) -> None:
+        """All policies are known: the scan starts."""
+        self._begun = True
+        self._follow()
+
+    def renew(self) -> None:
+        """The policies and exceptions of now are in force."""
+        self._in_force.renew(self._policies(), self._native.values())
+
+    def policy(self, entry: Entry, _: Change) -> None:
+        """A policy is new, different or gone."""
+        metadata = entry.document["metadata"]
+        self._gather([(entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"])])
+
+    def native(self, names: Iterable[str]) -> None:
+        """These ValidatingAdmissionPolicies, or their bindings."""
+        self._gather([("ValidatingAdmissionPolicy", "", name) for name in names])
+
+    def exceptions(self, exceptions: tuple[PolicyException, ...]) -> None:
+        """These are all exceptions now."""
+        self.renew()
+        self._inventory.sweep(self._in_force.touched_by_exceptions(exceptions))
+
+    def namespace(self, event: Event) -> None:
+        """Objects of a namespace whose labels are others now, or were not known when they were looked at."""
+        name = "" if isinstance(event, Listed) else event.object["metadata"]["name"]
+        before = self._namespaces.labels(name)
+        self._namespaces.handle(event)
+        if isinstance(event, Listed) or before != self._namespaces.labels(name):
+            self._inventory.sweep(self._in_force.reading_namespaces(), namespace=name)
+
+    def kinds(self, _: Discovery) -> None:
+        """The API server serves other kinds."""
+        if self._begun:
+            self._aim()
+
+    async def revisit(self, subject: Subject) -> None:
+        """Somebody deleted or changed a report: when its object lives, it is made anew."""
+        if self._begun and self._inventory.holds(subject.uid):
+            group = subject.api_version.rpartition("/")[0]
+            await self._inventory.revisit(group, subject.kind, subject.name, subject.namespace)
+
+    def _gather(self, changed: Iterable[PolicyKey]) -> None:
+        """Once for all policies that change within a moment: each time all objects that they reach are read."""
+        self._changed.update(changed)
+        if not self._begun:
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._latest = loop.time() + LONGEST
+        else:
+            self._timer.cancel()
+        self._timer = loop.call_at(min(loop.time() + SETTLE, self._latest), self._follow)
+
+    def _follow(self) -> None:
+        """What the changed policies reach now, and what they reached before, is looked at again."""
+        self._timer = None
+        self.renew()
+        before = self._in_force.reach
+        self._aim()
+        self._inventory.sweep(self._in_force.touched_by(self._changed, before))
+        self._changed.clear()
+
+    def _aim(self) -> None:
+        """Follows what the policies reach now; what is out of reach loses the rows of its scans."""
+        wanted = self._in_force.aim(self._discovery())
+        self._inventory.want(wanted)
+        kinds = {(resource.group, resource.kind) for resource in wanted.values()}
+        self._aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
