@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,8 @@ Json = Any
 TIMEOUT = 30.0
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+Counted = Callable[[str, str, bool], None]
+"""Told of every request: method, path, whether it watches."""
 
 
 class ApiError(Exception):
@@ -63,16 +65,24 @@ class Client:
     """One identity's connection pool. Use as an async context manager, on one event loop.
 
     `pace` bounds how often requests are sent (--clientRateLimitQPS, --clientRateLimitBurst); watches, once open, cost nothing.
+    `counted` hears of each request.
     """
 
     def __init__(
-        self, credentials: Credentials, *, connections: int = 64, user_agent: str = "pyvern", pace: Pace | None = None
+        self,
+        credentials: Credentials,
+        *,
+        connections: int = 64,
+        user_agent: str = "pyvern",
+        pace: Pace | None = None,
+        counted: Counted | None = None,
     ) -> None:
         self.credentials = credentials
         self._pace = pace
         self._ssl = credentials.ssl_context() if credentials.server.startswith("https") else False
         self._connections = connections
         self._user_agent = user_agent
+        self._counted = counted
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
@@ -171,6 +181,8 @@ class Client:
         timeout: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None, "the client is used outside its context"
+        if self._counted is not None:
+            self._counted(method, path, timeout.total is None)
         authorization = self.credentials.authorization()
         if authorization:
             headers["Authorization"] = authorization

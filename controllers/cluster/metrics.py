@@ -31,6 +31,7 @@ RESULT = (
 ADMISSION = ("resource_kind", "resource_namespace", "resource_request_operation", "request_allowed", "request_webhook")
 CLEANUP = ("policy_type", "policy_namespace", "policy_name", "resource_kind", "resource_namespace", "deletion_propagation")
 TTL = ("resource_group", "resource_version", "resource_resource", "resource_namespace")
+QUERY = ("client_type", "operation", "resource_kind", "resource_namespace")
 UNLABELLED = frozenset({"resource_namespace"})
 """Dimensions left out unless the ConfigMap names the metric: they grow with the cluster (design.md 10)."""
 
@@ -74,6 +75,7 @@ METRICS: Mapping[str, Definition] = {
     "pyvern_scan_objects": Definition("gauge", ("resource_group", "resource"), "objects that are followed"),
     "pyvern_scan_age_seconds": Definition("gauge", ("resource_group", "resource"), "time since all objects were looked at"),
     "pyvern_scan_kinds": Definition("gauge", ("state",), "resources followed, being listed, or failing"),
+    "kyverno_client_queries": Definition("counter", QUERY, "requests to the API server"),
     "kyverno_updaterequest": Definition("counter", (), "update requests stored"),
     "kyverno_cleanup_controller_deletedobjects": Definition("counter", CLEANUP, "objects deleted by cleanup policies"),
     "kyverno_cleanup_controller_errors": Definition("counter", CLEANUP, "objects that cleanup policies could not delete"),

@@ -24,6 +24,7 @@ from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.outside import Outside, lookups
 from controllers.cluster.pace import Pace
+from controllers.cluster.queries import Queries
 from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
 from controllers.cluster.watch import Event, Target, follow
@@ -51,7 +52,9 @@ class Operator:
         self.ready = False
         agent = f"pyvern-{self.NAME}"
         pace = Pace(rate=flags.clientRateLimitQPS, burst=flags.clientRateLimitBurst) if flags.clientRateLimitQPS > 0 else None
-        self._client = Client(credentials, user_agent=agent, pace=pace)
+        self.metrics = Metrics()
+        queries = Queries(self.metrics, lambda: self.kinds.discovery)
+        self._client = Client(credentials, user_agent=agent, pace=pace, counted=queries)
         self._lease_client = Client(credentials, connections=4, user_agent=f"{agent}-lease")
         self._outside = Outside(flags, user_agent=agent)
         self._tasks = Tasks(self._fail)
@@ -60,7 +63,6 @@ class Operator:
         self._failed: BaseException | None = None
         self._ending = False
         self.settings: Settings = settings_module.default_settings(environment.namespace)
-        self.metrics = Metrics()
         self.namespaces = Namespaces()
         self.kinds = Kinds(self._client, self._kinds_changed)
         self.world = World(
