@@ -310,9 +310,9 @@ def main() -> None:
         HEADER,
         *(row.line for row in bench.rows),
         "",
-        "CPU, memory and requests are the background operator's (its metric `kyverno_client_queries` without watches; its Lease is",
-        "left out). The wall time begins with the first trigger and ends when everything is there; requests that remove finished",
-        "UpdateRequests after that are counted.",
+        "CPU, memory and requests are the background operator's (its metric `kyverno_client_queries` without watches,",
+        "its Lease left out). The wall time begins with the first trigger and ends when everything is there;",
+        "requests that remove finished UpdateRequests after that are counted.",
         "",
     ]
     options.output.parent.mkdir(exist_ok=True)

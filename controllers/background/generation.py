@@ -112,12 +112,13 @@ class Downstreams:
         """Carries out steps that were planned elsewhere."""
         return [made for step in steps for made in await self._write(step, synchronize=True, force=False, server_side=False)]
 
-    async def mark(self, sources: Iterable[Object]) -> None:
-        """Labels clone sources, so that their changes are noticed. Without the right to do so they are just not noticed."""
-        for source in sources:
-            marked = downstream.as_source(source)
-            if marked is None:
-                continue
+    async def mark(self, sources: Iterable[Object]) -> bool:
+        """Labels clone sources, so that their changes are noticed; the answer: was there one without the label?
+
+        Without the right to do so they are just not noticed.
+        """
+        unmarked = [(source, marked) for source in sources if (marked := downstream.as_source(source)) is not None]
+        for source, marked in unmarked:
             try:
                 await self._objects.replace(self._objects.resource(source["apiVersion"], source["kind"]), marked)
             except ApiError as error:
@@ -125,6 +126,7 @@ class Downstreams:
                     logger.warning("changes of clone source %s will not be noticed: %s", reference(source).text, error)
                 elif not (error.conflict or error.not_found):
                     raise
+        return bool(unmarked)
 
     async def _write(self, step: Step, *, synchronize: bool, force: bool, server_side: bool) -> list[Made]:
         document = step.object

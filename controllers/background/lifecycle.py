@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from controllers.background import downstream
+from controllers.background.answers import Answers
 from controllers.background.carried import FAILING, Carried
 from controllers.background.downstream import Leftovers
 from controllers.background.generation import Downstreams, Learning, Made
@@ -27,6 +29,7 @@ class LifeCycle:
     def __init__(self, objects: Objects, world: Learns, questions: Questions) -> None:
         self._objects = objects
         self._world = world
+        self._answers = Answers(world)
         self._questions = questions
         self._downstreams = Downstreams(objects)
 
@@ -42,7 +45,7 @@ class LifeCycle:
         if update.admission is None:
             return [one for item in items for one in await self._of_existing(policies, policy, [item], force=False)]
         request = await self._questions.asked(update, age)
-        learning = Learning(self._world)
+        learning = Learning(self._answers.since(time.monotonic() - age))
         results = await self._results(policies, policy, [rule for rule, item in items if not item.delete], request, learning)
         carried = []
         for rule, item in items:
@@ -128,6 +131,7 @@ class LifeCycle:
     ) -> list[Carried]:
         """A clone source was changed or deleted."""
         await self._questions.stored_by_now(update, age)
+        self._answers.forget()
         gone = update.operation == "DELETE"
         carried = []
         for rule, _ in items:
@@ -186,8 +190,8 @@ class LifeCycle:
 
     async def _mark(self, carried: Sequence[Carried], learning: Learning) -> None:
         """Sources of synchronized copies get their label."""
-        if any(synchronizes(one.rule) for one in carried):
-            await self._downstreams.mark(learning.sources.values())
+        if any(synchronizes(one.rule) for one in carried) and await self._downstreams.mark(learning.sources.values()):
+            self._answers.forget()
 
     async def _end(self, about: Reference, rule: Rule) -> list[Made]:
         """A downstream whose trigger is gone goes too."""

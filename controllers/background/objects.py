@@ -26,6 +26,7 @@ class Objects:
     def __init__(self, client: Client, discovery: Callable[[], Discovery]) -> None:
         self._client = client
         self._discovery = discovery
+        self._found: tuple[Discovery, dict[tuple[str, str], Resource]] = Discovery(), {}
 
     @property
     def discovery(self) -> Discovery:
@@ -33,10 +34,16 @@ class Objects:
 
     def resource(self, api_version: str, kind: str) -> Resource:
         """The resource of a kind; `Node/status` is that of the subresource. Raises `Unserved`."""
-        found = self.discovery.find(generating.selector(api_version, kind))
-        if not found:
-            raise Unserved(f"the API server serves no {api_version} {kind}")
-        return found[0]
+        discovery, known = self._found
+        if discovery is not self.discovery:
+            self._found = self.discovery, (known := {})
+        held = known.get((api_version, kind))
+        if held is None:
+            found = self.discovery.find(generating.selector(api_version, kind))
+            if not found:
+                raise Unserved(f"the API server serves no {api_version} {kind}")
+            held = known[api_version, kind] = found[0]
+        return held
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The stored object; None where there is none."""

@@ -144,6 +144,6 @@ def _successes(one: Carried) -> Iterable[Event]:
             yield Event("Normal", "PolicyApplied", "Resource Generated", policy, "resource generated", made.object, source)
             yield Event("Normal", "PolicyApplied", "Resource Generated", one.trigger or made.object, note, policy, source)
     for target in one.targets:
-        if target.failure is None and target.outcome.patched is not None:
+        if target.failure is None and target.patched:
             note = f"{target.object.text} is successfully mutated"
             yield Event("Normal", "PolicyApplied", "Resource Mutated", policy, note, target.object, source)

@@ -32,6 +32,8 @@ from engine import LookupFailed, Policy, PolicyException, Request, compile_filte
 
 REMEMBERED = 60.0
 """Seconds for which a replica that does not lead remembers changes: the leader may have died before it acted on them."""
+REPORT_DELAY = 1.0
+"""Seconds in which results about one object become one report: the policies of a trigger are carried out one by one."""
 logger = logging.getLogger("pyvern.operator")
 Pair = tuple[Policy | None, Policy | None]
 
@@ -41,6 +43,7 @@ class Background(Operator):
 
     NAME = "background"
     LEASE = "kyverno-background-controller"
+    RECENT_NAMESPACES = 500  # most triggers are new Namespaces, which need not be read then
 
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials)
@@ -56,7 +59,10 @@ class Background(Operator):
             policies=lambda: self.policies.snapshot, objects=objects, world=self.world, namespaces=self.namespaces
         )
         self.reports = EphemeralReports(
-            self._client, limit=flags.maxBackgroundReports, counted=breaker(self.metrics, "background scan reports")
+            self._client,
+            limit=flags.maxBackgroundReports,
+            delay=REPORT_DELAY,
+            counted=breaker(self.metrics, "background scan reports"),
         )
         self._observer = Observer(
             self.metrics,

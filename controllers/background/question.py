@@ -50,7 +50,7 @@ class Questions:
         assert asked is not None
         document = dict(asked)
         if not asked.get("subResource") and update.operation != "CONNECT":
-            stored = await self._objects.find(update.about)
+            stored = self._created(update) or await self._objects.find(update.about)
             leaving = stored is not None and stored["metadata"].get("deletionTimestamp") is not None
             if update.operation == "DELETE":
                 if stored is not None and not leaving:
@@ -68,6 +68,13 @@ class Questions:
         discovery = self._objects.discovery
         request = requests.request_of(document, discovery, asker=asker, namespace_labels=labels, now=time.time_ns())
         return requests.as_it_is(request)
+
+    def _created(self, update: UpdateRequest) -> Object | None:
+        """A Namespace that was just made, from the watch. If it has changed since, another request says so."""
+        about = update.about
+        if update.operation != "CREATE" or (about.api_version, about.kind) != ("v1", "Namespace"):
+            return None
+        return self._namespaces.recent(about.name, about.uid)
 
     async def _missing(self, update: UpdateRequest, age: float) -> NoReturn:
         """The trigger is not there: deleted again, or never stored."""

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+IN_A_ROW = 8
+"""Keys of one subject that are worked on before others have their turn: what they read and report is shared then."""
 Work = Callable[[str], Awaitable[float | None]]
 """Does what a key stands for; the answer is the number of seconds after which it must be tried again, None when it is done."""
 
@@ -81,8 +83,9 @@ class Queue:
                 await self._filled.wait()
             subject = self._ready.popleft()
             waiting = self._subjects[subject]
-            if waiting:
-                await self._one(waiting.popleft(), subject)
+            for _ in range(min(IN_A_ROW, len(waiting))):
+                if waiting:
+                    await self._one(waiting.popleft(), subject)
             if waiting:
                 self._offer(subject)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -15,15 +16,21 @@ from controllers.cluster.facts import Learns, settle
 from engine import EngineError, Object, Outcome, PolicySet, Request, Rule, Status, is_target, mutate_target, targets_of
 
 ROUNDS = 6
+SIDE_BY_SIDE = 8
+"""Targets of one rule that are written at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What became of one target. `outcome` is the rule's; `failure` says why it could not be written."""
+    """What became of one target. `outcome` is the rule's, without the object; `failure` says why it could not be written.
+
+    `patched`: the rule had something to say of the object, even if it was so already.
+    """
 
     object: Reference
     outcome: Outcome
     failure: Exception | None = None
+    patched: bool = False
 
 
 class Targets:
@@ -41,16 +48,31 @@ class Targets:
         selectors = await settle(partial(targets_of, rule, request), self._world)
         seen = set(done)
         results: list[Target] = []
-        for selector in selectors:
-            resource = self._objects.resource(selector["apiVersion"], selector["kind"])
-            async for document in self._selected(rule, resource, selector):
-                uid = document["metadata"]["uid"]
-                if uid in seen or not is_target(selector, document):
-                    continue
-                seen.add(uid)
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def one(resource: Resource, document: Object) -> None:
+            try:
                 result = await self._change(policies, rule, request, resource, document)
-                if result is not None:
-                    results.append(result)
+            finally:
+                room.release()
+            if result is not None:
+                results.append(result)
+
+        failed: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            try:
+                for selector in selectors:
+                    resource = self._objects.resource(selector["apiVersion"], selector["kind"])
+                    async for document in self._selected(rule, resource, selector):
+                        uid = document["metadata"]["uid"]
+                        if uid not in seen and is_target(selector, document):
+                            seen.add(uid)
+                            await room.acquire()
+                            group.create_task(one(resource, document))
+            except (ApiError, Unreachable, Unserved) as error:
+                failed = error
+        if failed is not None:
+            raise failed
         return results
 
     async def _selected(self, rule: Rule, resource: Resource, selector: dict[str, Any]) -> AsyncIterator[Object]:
@@ -81,23 +103,23 @@ class Targets:
                 found = await settle(partial(mutate_target, rule, request, document, exceptions=exceptions), self._world)
                 if found is None:
                     return None
-                outcome = found
-                if outcome.status is not Status.PASS or outcome.patched is None or outcome.patched == document:
-                    return Target(about, outcome)
+                patched, outcome = found.patched, found._replace(patched=None)
+                if outcome.status is not Status.PASS or patched is None or patched == document:
+                    return Target(about, outcome, patched=patched is not None)
                 try:
-                    await self._objects.replace(resource, outcome.patched)
+                    await self._objects.replace(resource, patched)
                 except ApiError as error:
                     if error.not_found:
                         return None
                     if not error.conflict:
                         return Target(about, outcome, error)
                 else:
-                    return Target(about, outcome)
+                    return Target(about, outcome, patched=True)
                 again = await self._objects.get(resource, about.namespace, about.name)
                 if again is None or again["metadata"]["uid"] != about.uid:
                     return None
                 document = again
-        except (EngineError, Unreachable) as error:
+        except (EngineError, ApiError, Unreachable) as error:
             return Target(about, Outcome(Status.ERROR, str(error)), error)
         return Target(about, outcome, ApiError(409, "Conflict", "somebody else is always faster"))
 

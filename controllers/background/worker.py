@@ -200,7 +200,7 @@ def _most(failures: Iterable[Exception]) -> int:
 
 def _done(update: UpdateRequest, carried: Iterable[Carried]) -> list[Object]:
     """Targets that must not be changed a second time by the same request."""
-    targets = [target for one in carried for target in one.targets if target.failure is None and target.outcome.patched]
+    targets = [target for one in carried for target in one.targets if target.failure is None and target.patched]
     done = {target.object.uid: target.object.document() for target in targets}
     return [{"uid": uid} for uid in update.stored.done if uid not in done] + list(done.values())
 

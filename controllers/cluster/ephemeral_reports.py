@@ -43,6 +43,7 @@ POLICY_LABELS = {
 }
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 COUNT_EVERY = 5.0
+STEP = 0.1
 """Seconds for which a count of the stored reports is believed; what is written meanwhile is added to it."""
 logger = logging.getLogger("pyvern.reports")
 Source = Literal["admission", "background-scan"]
@@ -172,7 +173,8 @@ class EphemeralReports:
     """The queue and its writers. `put` never blocks: what is too much is dropped and counted.
 
     `limit` bounds the reports stored in the cluster: a breaker that opens above it keeps etcd from being flooded when nobody
-    merges them. Drafts about the same object that wait are merged. `counted` is called with True for what was dropped.
+    merges them. Drafts about the same object that come within `delay` seconds are merged. `counted` is called with True for what
+    was dropped.
     """
 
     def __init__(
@@ -189,7 +191,7 @@ class EphemeralReports:
         self._capacity = capacity
         self._delay = delay
         self._counted = counted
-        self._waiting: OrderedDict[tuple[str, ...], Draft] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, ...], tuple[Draft, float]] = OrderedDict()
         self._filled = asyncio.Event()
         self._stored = 0
         self._counted_at = float("-inf")
@@ -199,16 +201,18 @@ class EphemeralReports:
         """Rows to be written soon."""
         subject = draft.subject
         about = (draft.source, subject.uid or draft.name, subject.api_version, subject.kind, subject.namespace, subject.name)
-        held = self._waiting.get(about)
-        if held is not None:
+        known = self._waiting.get(about)
+        if known is not None:
+            held, since = known
             rows = tuple(report.merge(held.rows, draft.rows))
             identities = tuple({i.kind + "/" + i.key: i for i in (*held.identities, *draft.identities)}.values())
-            self._waiting[about] = replace(draft, rows=rows, identities=identities, stored=draft.stored or held.stored)
+            both = replace(draft, rows=rows, identities=identities, stored=draft.stored or held.stored)
+            self._waiting[about] = both, since
             return
         if len(self._waiting) >= self._capacity:
             self._counted(True)
             return
-        self._waiting[about] = draft
+        self._waiting[about] = draft, time.monotonic()
         self._filled.set()
 
     async def run(self, writers: int = 4) -> None:
@@ -217,6 +221,7 @@ class EphemeralReports:
 
     async def flush(self, patience: float) -> None:
         """Gives what waits a last chance."""
+        self._delay = 0.0
         deadline = time.monotonic() + patience
         while self._waiting and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
@@ -226,9 +231,12 @@ class EphemeralReports:
             while not self._waiting:
                 self._filled.clear()
                 await self._filled.wait()
-                await asyncio.sleep(self._delay)
-            if self._waiting:
-                _, draft = self._waiting.popitem(last=False)
+            about, (draft, since) = next(iter(self._waiting.items()))
+            early = since + self._delay - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(min(early, STEP))
+            else:
+                del self._waiting[about]
                 await self._write(draft)
 
     async def _write(self, draft: Draft) -> None:

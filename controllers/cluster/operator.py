@@ -44,6 +44,8 @@ class Operator:
     """`admission`, `background`, `cleanup`, `reports`."""
     LEASE: ClassVar[str]
     """The Lease by which one replica is chosen (spec 4.1)."""
+    RECENT_NAMESPACES: ClassVar[int] = 0
+    """How many of the Namespaces that changed last are kept whole."""
 
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         self.flags = flags
@@ -63,7 +65,7 @@ class Operator:
         self._failed: BaseException | None = None
         self._ending = False
         self.settings: Settings = settings_module.default_settings(environment.namespace)
-        self.namespaces = Namespaces()
+        self.namespaces = Namespaces(recent=self.RECENT_NAMESPACES)
         self.kinds = Kinds(self._client, self._kinds_changed)
         self.world = World(
             self._client,
