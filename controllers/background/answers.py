@@ -61,6 +61,10 @@ class Answers:
             del self._asked[lookup]
         return answer
 
+    def facts(self) -> Facts:
+        """What is known before anything was asked."""
+        return self._world.facts()
+
     async def rest(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         """What is not shared."""
         return await self._world.learn(facts, lookups)
@@ -75,6 +79,9 @@ class _Since:
     def __init__(self, answers: Answers, known: float) -> None:
         self._answers = answers
         self._known = known
+
+    def facts(self) -> Facts:
+        return self._answers.facts()
 
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         asked = tuple(lookup for lookup in lookups if lookup not in facts.answers)
