@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.lang.errors import LanguageError
     from engine.lang.go_json import dumps as json_text
     from engine.lang.go_yaml_value import dump_value as yaml_text
+    from engine.lang.image_ref import parse_image
     from engine.lang.jmes import compile_expression
     from engine.lang.ttl import due as ttl_due
     from engine.lang.yaml_value import InvalidYAML
@@ -83,6 +84,7 @@ _HOMES = {
     "load_yaml": ("engine.lang.yaml_value", "load"),
     "mutate": ("engine.mutation", "mutate"),
     "mutate_target": ("engine.mutation", "mutate_target"),
+    "parse_image": ("engine.lang.image_ref", "parse_image"),
     "respond": ("engine.evaluate", "evaluate"),
     "scan": ("engine.evaluate", "scan"),
     "targets_of": ("engine.mutation", "targets_of"),
@@ -149,6 +151,7 @@ __all__ = [
     "load_yaml",
     "mutate",
     "mutate_target",
+    "parse_image",
     "respond",
     "scan",
     "targets_of",

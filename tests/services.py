@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +70,8 @@ async def _slow(_: web.Request) -> web.StreamResponse:
     return web.json_response({"slow": True})
 
 
-PATHS = {
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PATHS: Mapping[str, Handler] = {
     "/echo": _echo,
     "/hang": _hang,
     "/trickle": _trickle,
@@ -82,8 +83,8 @@ PATHS = {
 
 
 @contextmanager
-def service(keys: Path | None = None) -> Iterator[Service]:
-    """Serves until the end of the block; with `keys` (`server.crt`, `server.key`) over TLS."""
+def service(keys: Path | None = None, paths: Mapping[str, Handler] = PATHS) -> Iterator[Service]:
+    """Serves `paths` until the end of the block; with `keys` (`server.crt`, `server.key`) over TLS."""
     served = Service()
     started = threading.Event()
     loop = asyncio.new_event_loop()
@@ -102,7 +103,7 @@ def service(keys: Path | None = None) -> Iterator[Service]:
 
     async def main() -> web.AppRunner:
         app = web.Application(middlewares=[note], client_max_size=10_000_000)
-        for path, handler in PATHS.items():
+        for path, handler in paths.items():
             app.router.add_route("*", path, handler)
         app.router.add_route("*", "/{other:.*}", other)
         context = None

@@ -70,7 +70,7 @@ class World:
         self._timeout = timeout
         self._sources = sources or {}
         self._max_size = max_size
-        self._shared = SharedAnswers(self._answer, keep={"service": MOMENT}, counted=counted)
+        self._shared = SharedAnswers(self._answer, keep={"service": MOMENT, "imageData": MOMENT}, counted=counted)
 
     def facts(self) -> Facts:
         """What is known before anything was asked."""

@@ -14,6 +14,7 @@ from engine.facts import Lookup, Source
 from engine.lang import go_json
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
+from engine.request import Request
 from engine.scope import Loader, Scope
 
 RESERVED = ("images", "request", "serviceAccountName", "serviceAccountNamespace", "element", "elementIndex")
@@ -196,12 +197,25 @@ def _image_registry(body: Mapping[str, Any], entry: _Entry) -> Loader:
 
     def fetch(scope: Scope) -> Any:
         key = str(reference(scope))
-        lookup = Lookup("imageData", key, options=options, namespace=entry.policy_namespace)
+        pull_secrets = _pull_secrets(scope.request)
+        named = (("pullSecrets", go_json.dumps(pull_secrets)),) if pull_secrets else ()
+        lookup = Lookup("imageData", key, options=(*options, *named), namespace=entry.policy_namespace)
         return _looked_up(scope, lookup, f"failed to fetch image data for context entry {entry.name}")
 
     return _called(fetch, _query(body, entry), None)
 
 
+def _pull_secrets(request: Request) -> list[str]:
+    """The Secrets with which the object's own Pods would pull images, as `namespace/name` (spec 2.9)."""
+    pod: Any = request.object or request.old_object
+    for step in _POD_SPECS.get(request.kind.kind, ("spec", "template", "spec")):
+        pod = pod.get(step) if isinstance(pod, dict) else None
+    secrets = pod.get("imagePullSecrets") if isinstance(pod, dict) else None
+    names = [secret.get("name") for secret in secrets if isinstance(secret, dict)] if isinstance(secrets, list) else []
+    return [f"{request.namespace}/{name}" for name in names if name and isinstance(name, str)]
+
+
+_POD_SPECS = {"Pod": ("spec",), "CronJob": ("spec", "jobTemplate", "spec", "template", "spec")}
 SOURCES: dict[str, Callable[[Mapping[str, Any], _Entry], Loader]] = {
     "variable": _variable,
     "configMap": _config_map,

@@ -1,0 +1,79 @@
+"""Context from image registries: `imageRegistry` entries (spec 2.10) and what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from controllers.cluster.registry import INDEXES, Registry, RegistryError, Repository, Stored
+from controllers.cluster.registry_logins import DOCKER_HUB, HUB_NAMES, LoginSource
+from engine import LanguageError, Lookup, LookupFailed, parse_image
+
+PLATFORM = ("linux", "amd64")
+"""Whose manifest stands for an image of many platforms, as in Kyverno."""
+
+
+class ImageData:
+    """Answers lookups of the source `imageData`."""
+
+    def __init__(self, registry: Registry, logins: LoginSource, *, timeout: float, insecure: bool = False) -> None:
+        self._timeout = timeout
+        self._registry = registry
+        self._logins = logins
+        self._insecure = insecure
+
+    async def answer(self, lookup: Lookup) -> Any:
+        """As `_described`, within the time there is. Raises `LookupFailed`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._described(lookup)
+        except TimeoutError:
+            raise LookupFailed(lookup, f"image {lookup.key}: no answer within {self._timeout:.3g} s") from None
+
+    async def _described(self, lookup: Lookup) -> Any:
+        """The document of an image: image, resolvedImage, registry, repository, identifier, digest, manifest, manifestList,
+        configData. Raises `LookupFailed`, with the image and the URL that had no answer."""
+        try:
+            image = parse_image(lookup.key)
+        except LanguageError as error:
+            raise LookupFailed(lookup, str(error)) from error
+        hub = image.registry in HUB_NAMES
+        host = DOCKER_HUB if hub else image.registry
+        name = f"library/{image.path}" if hub and "/" not in image.path else image.path
+        known = await self._logins(lookup)
+        insecure = self._insecure or ("allowInsecureRegistry", "true") in lookup.options
+        repository = Repository(host, name, known.at(host, name), insecure)
+        identifier = image.digest or image.tag
+        try:
+            top = await self._registry.manifest(repository, identifier)
+            manifest = await self._of_platform(repository, top) if top.media_type in INDEXES else top
+            config = await self._registry.blob(repository, _digest_of(manifest.content.get("config")))
+        except RegistryError as error:
+            raise LookupFailed(lookup, "; ".join((f"image {lookup.key}: {error}", *known.problems))) from error
+        return {
+            "image": lookup.key,
+            "resolvedImage": f"{host}/{name}@{top.digest}",
+            "registry": host,
+            "repository": name,
+            "identifier": identifier,
+            "digest": top.digest,
+            "manifest": manifest.content,
+            "manifestList": top.content if top is not manifest else None,
+            "configData": config.content,
+        }
+
+    async def _of_platform(self, repository: Repository, index: Stored) -> Stored:
+        for entry in index.content.get("manifests") or ():
+            platform = entry.get("platform") or {}
+            if (platform.get("os"), platform.get("architecture")) == PLATFORM:
+                found = await self._registry.manifest(repository, _digest_of(entry))
+                if found.media_type in INDEXES:
+                    raise RegistryError(f"{repository.host}/{repository.name}@{index.digest}: an index within an index")
+                return found
+        raise RegistryError(f"{repository.host}/{repository.name}@{index.digest}: no manifest for {'/'.join(PLATFORM)}")
+
+
+def _digest_of(descriptor: Any) -> str:
+    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("digest"), str):
+        raise RegistryError("a manifest without a digest where one must be")
+    return str(descriptor["digest"])
