@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         compile_stored,
         update_warnings,
     )
-    from engine.compiler.admission_policy import BINDINGS, bind
+    from engine.compiler.bindings import BINDINGS, bind
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
     from engine.evaluate import Response, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from engine.policyset import PolicySet
     from engine.request import GroupVersionKind, GroupVersionResource, Object, Request, User, kind_of
     from engine.result import Outcome, Result, Status, Verdict
+    from engine.rules.cel_types import type_faults
     from engine.rules.mutate_existing import is_target
 
 _HOMES = {
-    "BINDINGS": ("engine.compiler.admission_policy", "BINDINGS"),
+    "BINDINGS": ("engine.compiler.bindings", "BINDINGS"),
     "Effect": ("engine.policy", "Effect"),
     "EngineError": ("engine.errors", "EngineError"),
     "EvaluationError": ("engine.errors", "EvaluationError"),
@@ -68,7 +69,7 @@ _HOMES = {
     "Unknown": ("engine.errors", "Unknown"),
     "User": ("engine.request", "User"),
     "Verdict": ("engine.result", "Verdict"),
-    "bind": ("engine.compiler.admission_policy", "bind"),
+    "bind": ("engine.compiler.bindings", "bind"),
     "check_update": ("engine.compiler", "check_update"),
     "compile_exception": ("engine.compiler", "compile_exception"),
     "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),
@@ -89,6 +90,7 @@ _HOMES = {
     "scan": ("engine.evaluate", "scan"),
     "targets_of": ("engine.mutation", "targets_of"),
     "ttl_due": ("engine.lang.ttl", "due"),
+    "type_faults": ("engine.rules.cel_types", "type_faults"),
     "update_warnings": ("engine.compiler", "update_warnings"),
     "validate": ("engine.evaluate", "validate"),
     "yaml_text": ("engine.lang.go_yaml_value", "dump_value"),
@@ -156,6 +158,7 @@ __all__ = [
     "scan",
     "targets_of",
     "ttl_due",
+    "type_faults",
     "update_warnings",
     "validate",
     "yaml_text",

@@ -8,6 +8,7 @@ from typing import Any
 from controllers.admission.generate_targets import check_generate_targets
 from controllers.admission.permissions import check_permissions
 from controllers.admission.policy_hints import hints
+from controllers.admission.type_warnings import type_warnings
 from controllers.cluster import review
 from controllers.cluster.client import ApiError, Client
 from controllers.cluster.discovery import Discovery
@@ -39,7 +40,8 @@ async def policy(document: Object, discovery: Discovery, client: Client, *, acco
             await check_permissions(compiled, discovery, client, account=account)
     except InvalidPolicy as error:
         return review.denied(uid, str(error), warnings)
-    return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery)])
+    typed = await type_warnings(compiled, discovery, client)
+    return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery), *typed])
 
 
 def check_scope(compiled: Policy, discovery: Discovery) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from engine.clauses.constraints import ConstrainedMatch, Constraints
 from engine.clauses.params import Load, compile_params
+from engine.compiler.bindings import binds
 from engine.compiler.fields import cel_conditions, failure_policy, selector, texts
 from engine.compiler.identity import identity_of
 from engine.compiler.shape import Check as Shape
@@ -23,7 +24,6 @@ from engine.rules.admission import NO_PARAMS, compile_mutating, compile_validati
 from engine.rules.excepted import never_excepted
 from engine.scope import Scope
 
-GROUP = "admissionregistration.k8s.io"
 ACTIONS = ("Deny", "Warn", "Audit")
 
 _resource_rules = list_of(
@@ -92,8 +92,6 @@ KINDS: dict[str, _Kind] = {
         Effect.MUTATE, _mutating, record(("policyName",), **_binding_fields), compile_mutating, ("mutations",)
     ),
 }
-BINDINGS = {(GROUP, f"{kind}Binding"): kind for kind in KINDS}
-"""(API group, kind) of a binding -> the kind of policy it binds."""
 
 
 def compile_admission_policy(document: Mapping[str, Any], bindings: Sequence[Mapping[str, Any]] = ()) -> Policy:
@@ -111,7 +109,7 @@ def compile_admission_policy(document: Mapping[str, Any], bindings: Sequence[Map
     if not spec["matchConstraints"].get("resourceRules"):
         raise InvalidPolicy("spec.matchConstraints.resourceRules", "Required value")
     constraints = Constraints(spec["matchConstraints"], path="spec.matchConstraints")
-    own = [binding for binding in bindings if _binds(binding, identity.kind, identity.name)]
+    own = [binding for binding in bindings if binds(binding, identity.kind, identity.name)]
 
     def rule(check: Check, match: ConstrainedMatch, action: Action) -> Rule:
         return Rule(
@@ -138,24 +136,6 @@ def compile_admission_policy(document: Mapping[str, Any], bindings: Sequence[Map
         rules=tuple(rules),
         webhook=WebhookSettings(failure_policy=spec.get("failurePolicy") or "Fail"),
         document=dict(document),
-    )
-
-
-def bind(policy: Policy, bindings: Sequence[Mapping[str, Any]]) -> Policy:
-    """The policy with its bindings among these documents; the policy itself where none is its own. Raises `InvalidPolicy`."""
-    kind, name = policy.identity.kind, policy.identity.name
-    if not any(_binds(binding, kind, name) for binding in bindings):
-        return policy
-    return compile_admission_policy(policy.document, bindings)
-
-
-def _binds(binding: Mapping[str, Any], kind: str, name: str) -> bool:
-    group = str(binding.get("apiVersion") or "").partition("/")[0]
-    spec = binding.get("spec")
-    return (
-        BINDINGS.get((group, str(binding.get("kind") or ""))) == kind
-        and isinstance(spec, Mapping)
-        and spec.get("policyName") == name
     )
 
 

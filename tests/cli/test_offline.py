@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.program import pyvern
 
+ROOT = Path(__file__).resolve().parents[2]
 OBJECTS = """
 apiVersion: apps/v1
 kind: Deployment
@@ -165,5 +166,18 @@ def test_the_version_is_there_before_the_engine() -> None:
     code = (
         "import sys; from cli.main import main\ntry: main(['version'])\nexcept SystemExit: pass\nprint('engine' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_policy_without_cel_is_applied_without_loading_cel() -> None:
+    baseline = ROOT / "deploy" / "policies" / "pod-security" / "base" / "baseline"
+    code = (
+        "import sys; from cli.main import main\n"
+        f"try: main(['apply', {str(baseline / 'disallow-host-namespaces.yaml')!r}, '-r', '-'])\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "print([name for name in sys.modules if 'engine.lang.cel' in name or 'cryptography' in name])"
+    )
+    pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {hostNetwork: true}}"
+    done = subprocess.run([sys.executable, "-c", code], input=pod, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-2:] == ["1", "[]"]

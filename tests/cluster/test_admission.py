@@ -83,6 +83,25 @@ def test_conditions_the_api_server_cannot_compile_are_denied(api: Api, apply: An
     assert "matchConditions" in denied(api, CPOL, policy("conditions", webhookConfiguration=broken))
 
 
+def test_expressions_that_no_object_of_the_kind_can_satisfy_are_told_with_their_place(admission: Running) -> None:
+    cel = {"expressions": [{"expression": "object.spec.replicas > 1"}, {"expression": "object.replicas > 1"}]}
+    written = policy("typed", kind="Deployment")
+    written["spec"]["rules"][0]["validate"] = {"message": "no", "cel": cel}
+    request: dict[str, Any] = {"uid": "7", "operation": "CREATE", "name": "typed", "object": written}
+    request["userInfo"] = {"username": "ann"}
+    request["kind"] = {"group": "kyverno.io", "version": "v1", "kind": "ClusterPolicy"}
+    request["resource"] = {"group": "kyverno.io", "version": "v1", "resource": "clusterpolicies"}
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    status, answer = post(admission, "/policyvalidate", json.dumps(body).encode())
+    assert status == 200, answer
+    response = json.loads(answer)["response"]
+    assert response["allowed"]
+    assert [warning for warning in response["warnings"] if "undefined" in warning] == [
+        "spec.rules[0].validate.cel.expressions[1].expression: Invalid value: compilation failed: "
+        "1:8: undefined field 'replicas'; apps/v1 Deployment: object.replicas > 1"
+    ]
+
+
 def test_a_violation_becomes_an_event(api: Api, apply: Any) -> None:
     apply(policy("watched"))
     denied(api, PODS, pod("eventful"))
