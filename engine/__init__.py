@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from engine.compiler.bindings import BINDINGS, bind
     from engine.errors import EngineError, EvaluationError, InvalidPolicy, LookupFailed, Unknown
-    from engine.evaluate import Response, deletable, generate, scan, validate
+    from engine.evaluate import Response, blocks, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
     from engine.facts import NO_FACTS, Facts, Lookup
     from engine.lang.errors import LanguageError
@@ -70,6 +70,7 @@ _HOMES = {
     "User": ("engine.request", "User"),
     "Verdict": ("engine.result", "Verdict"),
     "bind": ("engine.compiler.bindings", "bind"),
+    "blocks": ("engine.evaluate", "blocks"),
     "check_update": ("engine.compiler", "check_update"),
     "compile_exception": ("engine.compiler", "compile_exception"),
     "compile_exclusions": ("engine.clauses.filters", "compile_exclusions"),
@@ -138,6 +139,7 @@ __all__ = [
     "User",
     "Verdict",
     "bind",
+    "blocks",
     "check_update",
     "compile_exception",
     "compile_exclusions",

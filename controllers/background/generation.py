@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controllers.background import downstream
-from controllers.background.downstream import Leftovers, Step
 from controllers.background.objects import Objects, reference
+from controllers.cluster import downstream
 from controllers.cluster.client import ApiError
 from controllers.cluster.discovery import Resource
+from controllers.cluster.downstream import Leftovers, Step
 from controllers.cluster.events import Reference
 from controllers.cluster.facts import Learns
 from controllers.cluster.generating import POLICY_NAME, POLICY_NAMESPACE, RULE_NAME, SOURCE_UID, TRIGGER_UID, downstreams

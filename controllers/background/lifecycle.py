@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from controllers.background import downstream
 from controllers.background.answers import Answers
 from controllers.background.carried import FAILING, Carried
-from controllers.background.downstream import Leftovers
 from controllers.background.generation import Downstreams, Learning, Made
 from controllers.background.objects import Objects, Unserved
 from controllers.background.question import Pointless, Questions
+from controllers.cluster import downstream
+from controllers.cluster.downstream import Leftovers
 from controllers.cluster.events import Reference
 from controllers.cluster.facts import Learns, settle
 from controllers.cluster.generating import PREFIX, TRIGGER_UID, server_side, synchronizes

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.background.downstream import as_source, overlaid, plan, renewed, restored, satisfies, unlabelled
+from controllers.cluster.downstream import as_source, overlaid, plan, renewed, restored, satisfies, unlabelled
 
 Document = dict[str, Any]
 OURS = {"app.kubernetes.io/managed-by": "kyverno", "generate.kyverno.io/rule-name": "r"}
