@@ -52,7 +52,7 @@ def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, leashed: bool = Fal
     plane = ControlPlane(directory, tools=provide(to=to), leashed=leashed)
     if wish.kubeconfig is not None:
         return _adopt(plane, wish.kubeconfig, wish, to=to)
-    with ThreadPoolExecutor(1) as pool:  # rendering takes seconds of its own
+    with ThreadPoolExecutor(2) as pool:  # rendering takes seconds of its own, and so does an orderly end
         manifests = pool.submit(render, plane.kubectl, wish.overlay)
         if plane.running:
             to("the control plane is running; the operators start anew")
@@ -60,8 +60,10 @@ def up(directory: Path = DIRECTORY, *, wish: Wish = DEFAULT, leashed: bool = Fal
             down(directory, to=to)  # what a crash may have left
             to(f"starting a fresh control plane in {directory}")
             plane.start(service_accounts=wish.service_accounts, to=to)
-    _forget_dead(plane, to=to)
-    install(plane.kubectl, manifests=manifests.result(), to=to)
+        _forget_dead(plane, to=to)
+        ended = pool.submit(_stop_operators, plane.processes)
+        install(plane.kubectl, manifests=manifests.result(), to=to)
+        ended.result()
     _start_operators(plane, wish, to=to)
     return plane
 
@@ -105,11 +107,9 @@ def _forget_dead(plane: ControlPlane, *, to: Say) -> None:
 
 
 def _start_operators(plane: ControlPlane, wish: Wish, *, to: Say) -> None:
-    _stop_operators(plane.processes)
     host = service_host() if wish.service else None
     operators = Operators(plane.kubectl, plane.processes, directory=plane.directory, host=host, server_ip=wish.server_ip)
-    for name in operators.names():
-        operators.start(name, to=to)
+    operators.start_all(operators.names(), to=to)
 
 
 def _adopt(plane: ControlPlane, kubeconfig: Path, wish: Wish, *, to: Say) -> ControlPlane:
@@ -126,6 +126,7 @@ def _adopt(plane: ControlPlane, kubeconfig: Path, wish: Wish, *, to: Say) -> Con
     if wish.server_ip != LOOPBACK or _ours(view):
         to(f"using the cluster of {kubeconfig}; its API server calls this machine")
         install(plane.kubectl, manifests=render(plane.kubectl, wish.overlay), to=to)
+        _stop_operators(plane.processes)
         _start_operators(plane, wish, to=to)
     else:
         to(f"using the cluster of {kubeconfig}")

@@ -11,7 +11,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ class Running:
     port: int
     metrics_port: int
     kubeconfig: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """A process that has been started and may not be ready; `probe` is where it says so."""
+
+    running: Running
+    probe: str
 
 
 class Operators:
@@ -70,27 +78,44 @@ class Operators:
         `flags` replace or add to those of its Deployment. Errors: Blocked, with the end of its log.
         """
         name = name or operator
+        with step(name, to=to):
+            launched = self._launch(operator, name, flags or {})
+            self._await(launched)
+        return launched.running
+
+    def start_all(self, operators: Sequence[str], *, to: Say = silent) -> list[Running]:
+        """Start one replica of each, all at the same time, and wait until the last one is ready. Errors: Blocked, as `start`."""
+        with step(f"{len(operators)} operators", to=to):
+            launched = [self._launch(operator, operator, {}) for operator in operators]
+            for one in launched:
+                self._await(one)
+        return [one.running for one in launched]
+
+    def _launch(self, operator: str, name: str, flags: Mapping[str, str]) -> _Launched:
+        # INVARIANT (main thread): a leashed process ends with the thread that started it, so nothing is launched from a pool
         if self._processes.pid(name) is not None:
             raise Blocked(f"{name} is running already", "run `make down` first, or choose another name")
         port, metrics_port = free_ports(2, address="0.0.0.0" if self._host else "127.0.0.1")
         running = Running(name, port, metrics_port, self._directory / f"kubeconfig-{name}")
-        with step(name, to=to):
-            try:
-                deployment = self._kubectl.json("get", "deployment", f"kyverno-{operator}-controller", "-n", NAMESPACE)
-                pod = deployment["spec"]["template"]["spec"]
-                account = pod["serviceAccountName"]
-                self._kubectl.identity(account, namespace=NAMESPACE, hours=TOKEN_HOURS, file=running.kubeconfig)
-                environment = self._environment(deployment, running)
-                if self._host and "KYVERNO_SVC" in environment:
-                    self._expose(environment["KYVERNO_SVC"], running)
-            except KubectlFailed as failed:
-                raise Blocked(f"cannot prepare {name}", "are the manifests applied?", detail=failed.message) from failed
-            container = pod["containers"][0]
-            command = [sys.executable, *container["command"][1:], *self._arguments(container["args"], running, flags or {})]
-            self._processes.start(name, command, environment=environment, cwd=ROOT)
-            probe = f"https://127.0.0.1:{port}" if _serves(container["args"]) else f"http://127.0.0.1:{metrics_port}"
-            self._processes.wait(name, lambda: _ready(probe), timeout=READY_TIMEOUT)
-        return running
+        try:
+            deployment = self._kubectl.json("get", "deployment", f"kyverno-{operator}-controller", "-n", NAMESPACE)
+            pod = deployment["spec"]["template"]["spec"]
+            account = pod["serviceAccountName"]
+            self._kubectl.identity(account, namespace=NAMESPACE, hours=TOKEN_HOURS, file=running.kubeconfig)
+            environment = self._environment(deployment, running)
+            if self._host and "KYVERNO_SVC" in environment:
+                self._expose(environment["KYVERNO_SVC"], running)
+        except KubectlFailed as failed:
+            raise Blocked(f"cannot prepare {name}", "are the manifests applied?", detail=failed.message) from failed
+        container = pod["containers"][0]
+        command = [sys.executable, *container["command"][1:], *self._arguments(container["args"], running, flags)]
+        self._processes.start(name, command, environment=environment, cwd=ROOT)
+        return _Launched(
+            running, f"https://127.0.0.1:{port}" if _serves(container["args"]) else f"http://127.0.0.1:{metrics_port}"
+        )
+
+    def _await(self, launched: _Launched) -> None:
+        self._processes.wait(launched.running.name, lambda: _ready(launched.probe), timeout=READY_TIMEOUT)
 
     def stop(self, name: str, *, patience: float = STOP_PATIENCE) -> None:
         """End the process `name` and forget its address. It may take `patience` seconds to drain."""
