@@ -55,7 +55,7 @@ lock: setup ## resolve the packages anew
 tools: setup ## find the control plane's programs, or build them from Go modules (once)
 	@$(LOCAL) tools --if-possible
 help: ## print this
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 .venv/.ready: requirements-dev.lock pyproject.toml
 	@for python in $(PYTHONS); do \

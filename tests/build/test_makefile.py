@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
-PROMISED = ("setup", "demo", "up", "down", "test", "lint", "shape", "golden", "conformance", "perf", "help")
+TARGETS = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
+PROMISED = ("setup", "demo", "up", "down", "test", "test-slow", "fuzz", "lint", "shape", "golden", "conformance", "perf", "help")
 
 
 def make(*arguments: str, **environment: str) -> str:
