@@ -163,6 +163,8 @@ def outcome_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] 
 def _applies(exception: PolicyException, root: Scope) -> bool:
     """Only the new object is asked: one that leaves the reach of the exception must obey the rule again."""
     request = root.request
+    if exception.expired(request.now):
+        return False
     if request.object is not None and request.old_object is not None:
         request = replace(request, old_object=None)
     return exception.match(request) and exception.holds(root)

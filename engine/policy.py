@@ -133,7 +133,8 @@ class PolicyException:
     """A compiled exception (spec 2.12). `match` and `holds` (its conditions) say whether it applies to a request.
 
     `background`: it counts in background scans too. `exclusions` are what it takes out of the checks of a podSecurity rule
-    (`rules.pod_security.Exclusion`); without them it skips rules of every type.
+    (`rules.pod_security.Exclusion`); without them it skips rules of every type. `expires` (Unix nanoseconds): from then on it
+    exempts nothing (docs/decisions/0014).
     """
 
     identity: PolicyIdentity
@@ -142,7 +143,12 @@ class PolicyException:
     holds: Callable[[Scope], bool]
     background: bool = True
     exclusions: tuple[Any, ...] = ()
+    expires: int | None = None
     document: Object = field(default_factory=dict)
+
+    def expired(self, now: int) -> bool:
+        """Is it over at `now` (Unix nanoseconds)?"""
+        return self.expires is not None and now >= self.expires
 
     def names(self, rule: Rule) -> bool:
         """Is the rule one of those it is about?"""

@@ -13,11 +13,14 @@ from engine.compiler.identity import identity_of
 from engine.compiler.shape import anything, boolean, check_document, list_of, record, text
 from engine.compiler.users import user_fields
 from engine.errors import EvaluationError, InvalidPolicy
+from engine.lang.go_time import RFC3339, InvalidTime, parse_time
 from engine.lang.wildcard import compile_any
 from engine.policy import PolicyException, RuleReference
 from engine.rules.pod_security import compile_exclusions
 from engine.scope import Scope
 
+EXPIRES = "exceptions.pyvern.io/expires"
+"""Annotation: the moment (`2026-12-31T18:00:00Z`) or the day in UTC (`2026-12-31`, its first moment) from which it exempts nothing."""
 GROUP = "kyverno.io"
 KIND = "PolicyException"
 
@@ -63,8 +66,21 @@ def _compile(document: Mapping[str, Any]) -> PolicyException:
         holds=_conditions(spec.get("conditions")),
         background=background,
         exclusions=compile_exclusions(spec.get("podSecurity"), path="spec.podSecurity"),
+        expires=_expires((document["metadata"].get("annotations") or {}).get(EXPIRES)),
         document=dict(document),
     )
+
+
+def _expires(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_time("2006-01-02" if len(text) == len("2006-01-02") else RFC3339, text).nanoseconds
+    except InvalidTime:
+        raise InvalidPolicy(
+            f"metadata.annotations[{EXPIRES}]",
+            f"`{text}` is neither a day such as 2026-12-31 nor a moment such as 2026-12-31T18:00:00Z",
+        ) from None
 
 
 def _references(entries: list[Mapping[str, Any]]) -> Iterator[RuleReference]:

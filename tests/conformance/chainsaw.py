@@ -17,7 +17,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.binaries import provide
@@ -42,8 +42,34 @@ AREAS = (
     "exceptions",
     "cleanup",
     "ttl",
+    "rbac",
+    "configs",
+    "force-failure-policy-ignore",
+    "tls-certificates",
 )
 """The areas of `make conformance` without AREAS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Settings that an area wants: `flags` of each operator, and the highest environment level of its tests that runs here."""
+
+    flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    max_env: int = 3
+
+
+def _keys(algorithm: str) -> Profile:
+    # Level 6 says "as Pods"; these tests look at Secrets and webhooks only, and their Pods need no node.
+    return Profile({name: {"tlsKeyAlgorithm": algorithm} for name in ("admission", "cleanup")}, max_env=6)
+
+
+STANDARD = Profile()
+PROFILES: Mapping[str, Profile] = {
+    "force-failure-policy-ignore": Profile({"admission": {"forceFailurePolicyIgnore": "true"}}),
+    "tls-certificates/ecdsa-self-signed": _keys("ECDSA"),
+    "tls-certificates/ed25519-self-signed": _keys("Ed25519"),
+}
+"""Area, or area and test -> its profile; all others have `STANDARD`. Each profile has a cluster of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +98,8 @@ def known_gaps() -> Mapping[str, str]:
 
 
 @contextmanager
-def fresh_cluster(*, to: Say = silent) -> Iterator[ControlPlane]:
-    """A cluster as the tests want it (profile `standard`), with all operators, webhooks through the Service; ended at the end."""
+def fresh_cluster(profile: Profile = STANDARD, *, to: Say = silent) -> Iterator[ControlPlane]:
+    """A cluster as the tests want it, with all operators, webhooks through the Service; ended at the end."""
     with tempfile.TemporaryDirectory(prefix="pyvern-conformance-") as directory:
         plane = ControlPlane(Path(directory), tools=provide(to=to), leashed=True)
         try:
@@ -81,10 +107,22 @@ def fresh_cluster(*, to: Say = silent) -> Iterator[ControlPlane]:
             install(plane.kubectl, manifests=render(plane.kubectl, OVERLAY), to=to)
             operators = Operators(plane.kubectl, plane.processes, directory=plane.directory, host=service_host())
             for name in operators.names():
-                operators.start(name, to=to)
+                operators.start(name, flags=profile.flags.get(name), to=to)
             yield plane
         finally:
             plane.processes.stop(plane.processes.names(), patience=1.0)
+
+
+def profiled(areas: Sequence[str], tests: Sequence[str]) -> Iterator[tuple[Profile, Sequence[str], Sequence[str]]]:
+    """The runs that make up a selection: profile, areas, parts of paths."""
+    special = {name: profile for name, profile in PROFILES.items() if name.split("/")[0] in areas}
+    special |= {name: profile for name, profile in PROFILES.items() if any(f"chainsaw/{name}" in test for test in tests)}
+    for name, profile in special.items():
+        yield profile, (), [f"chainsaw/{name}"]
+    plain = [area for area in areas if area not in {name.split("/")[0] for name in special}]
+    rest = [test for test in tests if not any(f"chainsaw/{name}" in test for name in special)]
+    if plain or (rest and not areas):
+        yield STANDARD, plain, rest
 
 
 def run(
@@ -145,8 +183,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     areas = options.area or ([] if options.test else AREAS)
     try:
-        with fresh_cluster(to=say) as plane:
-            outcomes = run(plane, areas=areas, tests=options.test, extra=["--timeout-scale", options.timeout_scale])
+        outcomes: dict[str, Outcome] = {}
+        for profile, some, tests in profiled(areas, options.test):
+            with fresh_cluster(profile, to=say) as plane:
+                extra = ["--timeout-scale", options.timeout_scale, "--max-env", str(profile.max_env)]
+                outcomes |= run(plane, areas=some, tests=tests, extra=extra)
     except Blocked as blocked:
         say(f"error: {blocked}")
         return 1
