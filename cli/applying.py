@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -102,9 +103,12 @@ def _given(options: Options) -> Given:
         described = [item.object for item in resources.items]
         cluster = FakeCluster([*described, *beside], kinds=kinds)
     exceptions, faults = _exceptions(options, policies, resources)
+    now = time.time_ns()
+    over = [f"exception {one.identity.key} has expired and exempts nothing" for one in exceptions if one.expired(now)]
     world = World(
         policies=[item.policy for item in policies.items],
-        exceptions=exceptions,
+        exceptions=[one for one in exceptions if not one.expired(now)],
+        now=now,
         facts=OfflineFacts(
             stored=cluster,
             cluster=cluster,
@@ -121,7 +125,7 @@ def _given(options: Options) -> Given:
     unsupported, left_out = _others(policies)
     without, nothing = _empty(policies)
     faults = [*policies.errors, *unsupported, *nothing, *resources.errors, *targets.errors, *parameters.errors, *faults]
-    return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without])
+    return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without, *over])
 
 
 def _empty(policies: Policies) -> tuple[list[str], list[InputError]]:

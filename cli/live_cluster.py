@@ -76,6 +76,23 @@ class LiveCluster:
         """The objects of a resource, of one namespace or of all."""
         return self._listed(wanted.reference, namespace if wanted.namespaced else "")
 
+    def labelled(self, label: str, namespace: str = "") -> tuple[list[Object], list[str]]:
+        """Objects of every kind with the label, in the group's preferred version, and what could not be read of them."""
+        references = [one.reference for one in self.served if one.namespaced or not namespace]
+        where = [f"--namespace={namespace}"] if namespace else ["--all-namespaces"]
+        rest = [*where, f"--selector={label}", "--output=json", "--ignore-not-found"]
+        try:
+            return _items(self._kubectl(["get", ",".join(references), *rest])), []
+        except LookupFailed:
+            found: list[Object] = []
+            unread = []
+            for reference in references:  # one that may not be read ends the whole answer
+                try:
+                    found += _items(self._kubectl(["get", reference, *rest]))
+                except LookupFailed as failed:
+                    unread.append(failed.reason)
+            return found, unread
+
     def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
         """The object, or None."""
         return self._one(f"{plural}.{group}" if group else plural, namespace, name)
@@ -122,6 +139,12 @@ class LiveCluster:
             return run(self._program, [*self._flags, *arguments], body)
         except Failed as failed:
             raise LookupFailed(None, str(failed)) from None
+
+
+def _items(text: str) -> list[Object]:
+    """The members of a list; nothing at all is said of an empty one."""
+    items: list[Object] = orjson.loads(text)["items"] if text.strip() else []
+    return items
 
 
 def _served(line: str) -> Served:

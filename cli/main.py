@@ -13,9 +13,11 @@ from cli.errors import InputError, UsageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("cli.apply", "Apply policies to resources from files."),
     "autogen": ("cli.autogen", "Show the rules that are generated for pod controllers."),
+    "cleanup": ("cli.cleanup", "Show what cleanup policies and time-to-live labels would delete."),
     "completion": ("cli.completion", "Print the shell's completion script."),
     "create": ("cli.create", "Create files for tests, values, users, exceptions and roles."),
     "docs": ("cli.docs", "Print the reference of all commands."),
+    "exceptions": ("cli.exceptions", "List PolicyExceptions: when they end, what still needs them."),
     "explain": ("cli.explain", "Say why rules matched, were skipped, passed or failed."),
     "jp": ("cli.jp", "Evaluate and parse JMESPath, list its functions."),
     "lint": ("cli.lint", "Find faults, dead rules and old forms in policies."),

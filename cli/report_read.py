@@ -34,6 +34,8 @@ class Finding(NamedTuple):
     category: str
     source: str
     since: int
+    exceptions: tuple[str, ...] = ()
+    """Names of the PolicyExceptions that skipped the rule or took something out of its checks."""
 
     @property
     def object(self) -> str:
@@ -65,6 +67,7 @@ def _finding(row: Mapping[str, Any], document: Mapping[str, Any], subject: Mappi
         category=str(row.get("category") or NONE),
         source=str(row.get("source") or ""),
         since=int((row.get("timestamp") or {}).get("seconds") or 0),
+        exceptions=tuple(filter(None, str((row.get("properties") or {}).get("exceptions") or "").split(","))),
     )
 
 
@@ -80,31 +83,33 @@ def from_files(paths: Sequence[str]) -> list[Finding]:
 
 def from_cluster(kubeconfig: str) -> list[Finding]:
     """Of the cluster that a kubeconfig, $KUBECONFIG or ~/.kube/config names. Raises UsageError."""
+    return [
+        finding
+        for path in COLLECTIONS
+        for finding in findings_of({**item, "kind": item.get("kind") or _kind(path)} for item in objects_of(kubeconfig, path))
+    ]
+
+
+def objects_of(kubeconfig: str, path: str) -> list[dict[str, Any]]:
+    """A collection of that cluster; nothing where its API is not served. Raises UsageError."""
     import asyncio
 
     from controllers.cluster.client import FAILURES, ApiError, Client
     from controllers.cluster.credentials import NoCredentials, load
     from controllers.cluster.watch import Target, pages
 
-    async def read() -> list[Finding]:
-        found: list[Finding] = []
+    async def read() -> list[dict[str, Any]]:
         async with Client(load(kubeconfig), user_agent="pyvern-cli") as client:
-            for path in COLLECTIONS:
-                try:
-                    async for page, _ in pages(client, Target(path)):
-                        kind = _kind(path)
-                        found += findings_of({**item, "kind": item.get("kind") or kind} for item in page.objects)
-                except ApiError as error:
-                    if not error.not_found:  # 404: this API is not served here
-                        raise
-        return found
+            return [item async for page, _ in pages(client, Target(path)) for item in page.objects]
 
     try:
         return asyncio.run(read())
     except NoCredentials as error:
         raise UsageError(str(error)) from error
     except FAILURES as error:
-        raise UsageError(f"the reports cannot be read: {error}") from error
+        if isinstance(error, ApiError) and error.not_found:
+            return []
+        raise UsageError(f"{path} cannot be read: {error}") from error
 
 
 def _kind(path: str) -> str:

@@ -30,6 +30,16 @@ def drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns without lines, as kubectl prints them."""
+    widths = [max(_width(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    return "".join(f"{_padded(row, widths)}\n" for row in (header, *rows))
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "   ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "│" + "│".join(f" {cell}{' ' * (width - _width(cell))} " for cell, width in zip(cells, widths, strict=True)) + "│"
 

@@ -134,7 +134,7 @@ class PolicyException:
 
     `background`: it counts in background scans too. `exclusions` are what it takes out of the checks of a podSecurity rule
     (`rules.pod_security.Exclusion`); without them it skips rules of every type. `expires` (Unix nanoseconds): from then on it
-    exempts nothing (docs/decisions/0014).
+    exempts nothing (docs/decisions/0015).
     """
 
     identity: PolicyIdentity

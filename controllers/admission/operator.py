@@ -19,7 +19,7 @@ from controllers.cluster.bindings import Bindings
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
 from controllers.cluster.ephemeral_reports import EphemeralReports
-from controllers.cluster.exceptions import Exceptions
+from controllers.cluster.exceptions import Exceptions, expiry_event
 from controllers.cluster.flags import Environment
 from controllers.cluster.lease import Heartbeat
 from controllers.cluster.metrics import breaker
@@ -43,7 +43,11 @@ class Admission(WebhookOperator):
         self._follow_up = False
         self.bindings = Bindings()
         self.policies = Policies(self._policy_changed)
-        self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
+        self.exceptions = Exceptions(
+            flags.exceptionNamespace if flags.enablePolicyException else "",
+            self._exceptions_changed,
+            expired=lambda exception: self.events.put(expiry_event(exception)),
+        )
         self.ephemeral_reports = EphemeralReports(
             self._client,
             limit=flags.maxAdmissionReports,

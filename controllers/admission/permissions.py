@@ -20,7 +20,10 @@ CHANGES = ("get", "update")
 
 
 class Need(NamedTuple):
-    """Rights to one resource. `namespace` is empty for cluster-scoped kinds and where it is a variable: then everywhere."""
+    """Rights to one resource. `namespace` is empty for cluster-scoped kinds and where it is a variable: then everywhere.
+
+    `name`: rights to the one object of that name are enough (rbac/mutate-policy-with-clusterrole); empty for all objects.
+    """
 
     path: str
     resource: Resource
@@ -28,6 +31,7 @@ class Need(NamedTuple):
     verbs: tuple[str, ...]
     text: str
     effect: Effect
+    name: str = ""
 
 
 async def check_permissions(policy: Policy, discovery: Discovery, client: Client, *, account: str) -> None:
@@ -63,11 +67,13 @@ def _of_rule(policy: Policy, rule: Rule, path: str, discovery: Discovery) -> Ite
             api_version, name = str(target.get("apiVersion") or ""), str(target.get("kind") or "")
             namespace = _fixed(target.get("namespace")) or policy.identity.namespace
             for resource in discovery.find(generating.selector(api_version, name)):
-                yield Need(f"{path}.mutate.targets[{number}]", resource, namespace, CHANGES, f"{api_version}/{name}", rule.effect)
+                place = f"{path}.mutate.targets[{number}]"
+                only = _fixed(target.get("name"))
+                yield Need(place, resource, namespace, CHANGES, f"{api_version}/{name}", rule.effect, only)
 
 
-def _fixed(namespace: Any) -> str:
-    text = str(namespace or "")
+def _fixed(name: Any) -> str:
+    text = str(name or "")
     return "" if any(mark in text for mark in ("{{", "*", "?", "$(")) else text
 
 
@@ -90,6 +96,7 @@ async def _allowed(client: Client, account: str, need: Need, verb: str) -> bool:
         "resource": resource.plural,
         "subresource": resource.subresource,
         "namespace": need.namespace if resource.namespaced else "",
+        "name": need.name,
     }
     spec = {"user": account, "groups": _groups(account), "resourceAttributes": attributes}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}

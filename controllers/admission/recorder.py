@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from controllers.cluster import events
 from controllers.cluster.events import Events
+from controllers.cluster.exceptions import count_hits
 from controllers.cluster.metrics import HistogramCell, Metrics
 from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.cluster.settings import Settings
@@ -114,6 +115,7 @@ class Recorder:
             share = record.evaluation / (len(verdict.results) or 1)
             for histogram in rules:
                 histogram.observe(share)
+            count_hits(self._metrics, verdict.results, "admission_request")
         if not request.dry_run and verdict.results:
             self._write_events(record)
             if self._report is not None:

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from controllers.cleanup import deletion, moments
+from controllers.cleanup import deletion
 from controllers.cleanup.sweep import selected
 from controllers.cleanup.ttl import LABEL, PROPAGATION
 from controllers.cleanup.webhooks import POLICY_PATH, TTL_PATH
-from controllers.cluster import permissions, review
+from controllers.cluster import moments, permissions, review
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery, Resource
 from engine import InvalidPolicy, Policy, compile_policy, ttl_due

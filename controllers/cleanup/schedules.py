@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from controllers.cleanup import moments
 from controllers.cleanup.sweep import Swept
+from controllers.cluster import moments
 from controllers.cluster.client import FAILURES, ApiError, Client, Unreachable
 from controllers.cluster.watch import Event, Listed, Target, backoff, follow
 from engine import InvalidPolicy, Policy, compile_policy

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from controllers.cleanup import deletion, moments
-from controllers.cluster import permissions
+from controllers.cleanup import deletion
+from controllers.cluster import moments, permissions
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.metrics import Metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import logging
 import time
@@ -70,11 +71,14 @@ class Event:
     note: str
     related: Reference | None = None
     source: str = "kyverno-admission"
+    key: str = ""
+    """What happens once only: events with one key have one name, and the second to be written is dropped."""
 
     def document(self, instance: str) -> Object:
         """The events.k8s.io/v1 object; cluster-scoped subjects have their events in namespace `default`."""
         namespace = self.regarding.namespace or "default"
-        name = f"{self.regarding.name[:230]}.{time.time_ns() + next(_serial) % 1000:x}"
+        suffix = hashlib.sha256(self.key.encode()).hexdigest()[:16] if self.key else f"{time.time_ns() + next(_serial) % 1000:x}"
+        name = f"{self.regarding.name[:230]}.{suffix}"
         body: Object = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -215,6 +219,8 @@ class Events:
             try:
                 await self._client.call("POST", path, body=body, timeout=10)
             except ApiError as error:
+                if error.conflict:
+                    return  # somebody else has told it
                 if error.status < 500 and error.status != 429:
                     logger.debug("event not accepted: %s", error)
                     break

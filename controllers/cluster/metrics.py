@@ -67,6 +67,11 @@ METRICS: Mapping[str, Definition] = {
         "counter", ("source", "result"), "data that policies asked for: found, failed, joined (asked already), kept"
     ),
     "pyvern_lookup_seconds": Definition("histogram", ("source",), "time until data that policies asked for was there"),
+    "pyvern_exception_hits": Definition(
+        "counter",
+        ("exception_namespace", "exception_name", "policy_name", "rule_name", "rule_execution_cause"),
+        "rules skipped, or checked for less, because of a PolicyException",
+    ),
     "pyvern_reports": Definition("counter", ("what",), "reports created, updated, deleted, dropped, saved (said so already)"),
     "pyvern_reports_stored": Definition("gauge", (), "reports in the cluster"),
     "pyvern_reports_waiting": Definition("gauge", (), "objects whose results are not written yet"),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from controllers.cluster.events import Event, Events, Reference
+from controllers.cluster.exceptions import count_hits
 from controllers.cluster.metrics import HistogramCell, Metrics
 from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.reports.inventory import Collection
@@ -87,6 +88,7 @@ class Observer:
                     counter[0] += 1
                 if histogram is not None:
                     histogram.observe(share)
+            count_hits(self._metrics, response.results, "background_scan")
 
     def _cells_of(self, response: Response, result: Result, scanned: Scanned) -> Cells:
         kind, namespace = scanned.request.kind.kind, scanned.request.namespace

@@ -20,7 +20,7 @@ from engine.rules.pod_security import compile_exclusions
 from engine.scope import Scope
 
 EXPIRES = "exceptions.pyvern.io/expires"
-"""Annotation: the moment (`2026-12-31T18:00:00Z`) or the day in UTC (`2026-12-31`, its first moment) from which it exempts nothing."""
+"""Annotation: from when it exempts nothing, a moment (`2026-12-31T18:00:00Z`) or a day (`2026-12-31`, in UTC, its first)."""
 GROUP = "kyverno.io"
 KIND = "PolicyException"
 

@@ -52,10 +52,13 @@ AREAS = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Settings that an area wants: `flags` of each operator, and the highest environment level of its tests that runs here."""
+    """What an area wants: `flags` of each operator, the highest environment level of its tests that runs here, and `crds`, a
+    folder of the data whose kinds are there before the tests begin.
+    """
 
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     max_env: int = 3
+    crds: str = ""
 
 
 def _keys(algorithm: str) -> Profile:
@@ -64,10 +67,21 @@ def _keys(algorithm: str) -> Profile:
 
 
 STANDARD = Profile()
+_SAMPLES = Profile(crds="policies/.chainsaw/crds")
+SAMPLES = (
+    *("argo", "aws", "best-practices", "cert-manager", "consul", "external-secret-operator", "flux", "istio", "karpenter"),
+    *("kasten", "kubecost", "kubeops", "kubevirt", "linkerd", "nginx-ingress", "openshift", "other", "pod-security", "psa"),
+    *("psp-migration", "tekton", "traefik", "velero", "windows-security"),
+    *("argo-cel", "aws-cel", "best-practices-cel", "consul-cel", "flux-cel", "istio-cel", "kasten-cel", "kubecost-cel"),
+    *("linkerd-cel", "nginx-ingress-cel", "openshift-cel", "other-cel", "pod-security-cel", "psa-cel", "psp-migration-cel"),
+    *("tekton-cel", "traefik-cel", "velero-cel"),
+)
+"""The areas of Kyverno's collection of policies that are of kyverno.io kinds."""
 PROFILES: Mapping[str, Profile] = {
     "force-failure-policy-ignore": Profile({"admission": {"forceFailurePolicyIgnore": "true"}}),
     "tls-certificates/ecdsa-self-signed": _keys("ECDSA"),
     "tls-certificates/ed25519-self-signed": _keys("Ed25519"),
+    **dict.fromkeys(SAMPLES, _SAMPLES),
 }
 """Area, or area and test -> its profile; all others have `STANDARD`. Each profile has a cluster of its own."""
 
@@ -105,6 +119,8 @@ def fresh_cluster(profile: Profile = STANDARD, *, to: Say = silent) -> Iterator[
         try:
             plane.start(to=to)
             install(plane.kubectl, manifests=render(plane.kubectl, OVERLAY), to=to)
+            if profile.crds:
+                plane.kubectl("apply", "--server-side", "-f", str(folder() / "data" / profile.crds))
             operators = Operators(plane.kubectl, plane.processes, directory=plane.directory, host=service_host())
             for name in operators.names():
                 operators.start(name, flags=profile.flags.get(name), to=to)
@@ -117,8 +133,14 @@ def profiled(areas: Sequence[str], tests: Sequence[str]) -> Iterator[tuple[Profi
     """The runs that make up a selection: profile, areas, parts of paths."""
     special = {name: profile for name, profile in PROFILES.items() if name.split("/")[0] in areas}
     special |= {name: profile for name, profile in PROFILES.items() if any(f"chainsaw/{name}" in test for test in tests)}
-    for name, profile in special.items():
-        yield profile, (), [f"chainsaw/{name}"]
+    for profile in [profile for index, profile in enumerate(special.values()) if profile not in list(special.values())[:index]]:
+        names = [name for name, one in special.items() if one == profile]
+        whole = [name for name in names if "/" not in name]
+        if whole:
+            yield profile, whole, ()
+        parts = [f"chainsaw/{name}" for name in names if "/" in name]
+        if parts:
+            yield profile, (), parts
     plain = [area for area in areas if area not in {name.split("/")[0] for name in special}]
     rest = [test for test in tests if not any(f"chainsaw/{name}" in test for name in special)]
     if plain or (rest and not areas):

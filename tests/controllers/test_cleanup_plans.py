@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from controllers.cleanup import flags, moments
+from controllers.cleanup import flags
 from controllers.cleanup.reviewer import Reviewer, ttl_warnings
 from controllers.cleanup.schedules import PLURALS, Schedules
 from controllers.cleanup.ttl import TimeToLive
+from controllers.cluster import moments
 from controllers.cluster.client import Client
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.metrics import Metrics

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from controllers.cleanup import moments
 from controllers.cleanup.observe import event_of
 from controllers.cleanup.schedules import Schedules
 from controllers.cleanup.sweep import DRY_RUN, Cleaned, Sweeper, Swept
+from controllers.cluster import moments
 from controllers.cluster.client import Client, Unreachable
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, Resource

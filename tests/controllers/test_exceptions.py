@@ -7,10 +7,11 @@ from typing import Any
 
 from controllers.admission import policy_review
 from controllers.cluster import events
-from controllers.cluster.exceptions import Exceptions
+from controllers.cluster.exceptions import Exceptions, count_hits, expiry_event, standing
+from controllers.cluster.metrics import Metrics
 from controllers.cluster.settings import default_settings
 from controllers.cluster.watch import Changed, Listed
-from engine import GroupVersionKind, PolicyException, PolicySet, Request, compile_policy, validate
+from engine import GroupVersionKind, PolicyException, PolicySet, Request, compile_exception, compile_policy, validate
 
 Object = dict[str, Any]
 
@@ -96,3 +97,49 @@ def test_events_tell_of_the_policy_and_of_every_exception() -> None:
         ("PolicyException", "blue", "b"),
     ]
     assert written[0].note == "resource Pod/blue/x was skipped from rule r due to policy exceptions blue/a, blue/b"
+
+
+def expiring(name: str, moment: str) -> PolicyException:
+    document = exception(name)
+    document["metadata"] |= {"uid": name, "annotations": {"exceptions.pyvern.io/expires": moment}}
+    return compile_exception(document)
+
+
+def test_exceptions_count_until_they_expire() -> None:
+    day = 86_400 * 10**9
+    given = [expiring("a", "1970-01-02"), expiring("b", "1970-01-03"), compile_exception(exception("c"))]
+    assert [(names(one.in_force), names(one.over), one.next) for one in (standing(given, now) for now in (0, day, 3 * day))] == [
+        (["blue/a", "blue/b", "blue/c"], [], day),
+        (["blue/b", "blue/c"], ["blue/a"], 2 * day),
+        (["blue/c"], ["blue/a", "blue/b"], None),
+    ]
+
+
+def test_the_end_of_an_exception_is_told_under_one_name_by_everybody() -> None:
+    one, later = expiring("a", "1970-01-02"), expiring("a", "1970-01-03")
+    told = [expiry_event(each).document(instance) for each, instance in ((one, "x"), (one, "y"), (later, "x"))]
+    assert told[0]["metadata"]["name"] == told[1]["metadata"]["name"] != told[2]["metadata"]["name"]
+    assert (told[0]["reason"], told[0]["metadata"]["namespace"]) == ("ExceptionExpired", "blue")
+    assert told[0]["note"] == "the exception has expired and no longer exempts anything from p"
+
+
+def test_hits_are_counted_by_exception_and_rule() -> None:
+    metrics = Metrics()
+    rule = {"name": "r", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "validate": {"message": "no", "deny": {}}}
+    policy = {"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"}, "spec": {"rules": [rule]}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "blue"}}
+    request = Request(operation="CREATE", kind=GroupVersionKind("", "v1", "Pod"), object=pod, namespace="blue", name="x")
+    verdict = validate(PolicySet([compile_policy(policy)], [compile_exception(exception("a"))]), request)
+    for _ in range(2):
+        count_hits(metrics, verdict.results, "admission_request")
+    (line,) = [line for line in metrics.render().decode().splitlines() if line.startswith("pyvern_exception_hits_total{")]
+    assert line.endswith("} 2.0")
+    assert 'exception_name="a",exception_namespace="blue",policy_name="p"' in line
+
+
+def test_a_date_that_is_none_is_refused_at_admission() -> None:
+    document = exception("a")
+    document["metadata"]["annotations"] = {"exceptions.pyvern.io/expires": "soon"}
+    answer = reviewed(document)
+    assert not answer["allowed"]
+    assert answer["status"]["message"].startswith("metadata.annotations[exceptions.pyvern.io/expires]: `soon` is neither a day")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -227,3 +228,28 @@ def test_exceptions_are_about_policies_of_kyverno_only() -> None:
         "spec": {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "false"}]},
     }
     assert results(document, request_for(pod()), exception(rules=["*"]))[0].status is Status.FAIL
+
+
+def expiring(moment: str) -> PolicyException:
+    document = dict(exception().document)
+    document["metadata"] = {"name": "e", "namespace": "ns", "annotations": {"exceptions.pyvern.io/expires": moment}}
+    return compile_exception(document)
+
+
+UNTIL = [("1970-01-02", "fail"), ("1970-01-02T00:00:01Z", "skip"), ("1970-01-03", "skip")]
+NO_DATES = ["soon", "", "2026-02-30", "2026-13-01", "31.12.2026", "2026-01-01T25:00:00Z", "2026-01-01 10:00"]
+
+
+@pytest.mark.parametrize(("expires", "status"), UNTIL)
+def test_an_expired_exception_exempts_nothing(expires: str, status: str) -> None:
+    request = replace(request_for(pod()), now=86_400_000_000_000)  # 1970-01-02
+    (result,) = results(policy(DENY), request, expiring(expires))
+    assert result.status.value == status
+
+
+@pytest.mark.parametrize("expires", NO_DATES)
+def test_an_expiry_that_is_no_date_is_refused_with_path_and_value(expires: str) -> None:
+    with pytest.raises(InvalidPolicy) as raised:
+        expiring(expires)
+    assert raised.value.path == "metadata.annotations[exceptions.pyvern.io/expires]"
+    assert f"`{expires}`" in raised.value.reason
