@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from engine.evaluate import Response, blocks, deletable, generate, scan, validate
     from engine.evaluate import evaluate as respond
     from engine.facts import NO_FACTS, Facts, Lookup
+    from engine.held import Held
     from engine.lang.errors import LanguageError
     from engine.lang.go_json import dumps as json_text
     from engine.lang.go_yaml_value import dump_value as yaml_text
     from engine.lang.image_ref import parse_image
-    from engine.lang.jmes import compile_expression
+    from engine.lang.jmes import Expression, compile_expression
     from engine.lang.ttl import due as ttl_due
     from engine.lang.yaml_value import InvalidYAML
     from engine.lang.yaml_value import load as load_yaml
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BINDINGS": ("engine.compiler.bindings", "BINDINGS"),
+    "Expression": ("engine.lang.jmes", "Expression"),
     "Effect": ("engine.policy", "Effect"),
     "EngineError": ("engine.errors", "EngineError"),
     "EvaluationError": ("engine.errors", "EvaluationError"),
@@ -47,6 +49,7 @@ _HOMES = {
     "Facts": ("engine.facts", "Facts"),
     "GroupVersionKind": ("engine.request", "GroupVersionKind"),
     "GroupVersionResource": ("engine.request", "GroupVersionResource"),
+    "Held": ("engine.held", "Held"),
     "InvalidPolicy": ("engine.errors", "InvalidPolicy"),
     "LanguageError": ("engine.lang.errors", "LanguageError"),
     "InvalidYAML": ("engine.lang.yaml_value", "InvalidYAML"),
@@ -114,9 +117,11 @@ __all__ = [
     "Effect",
     "EngineError",
     "EvaluationError",
+    "Expression",
     "Facts",
     "GroupVersionKind",
     "GroupVersionResource",
+    "Held",
     "InvalidPolicy",
     "InvalidYAML",
     "KindSelector",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.errors import LookupFailed, Unknown
+from engine.held import Held
 from engine.lang import go_json
 
 Source = Literal["configMap", "apiCall", "service", "globalReference", "imageData", "resource"]
@@ -65,19 +66,27 @@ class Facts:
 
     `absent` are sources that this world does not have: context entries of these sources are not loaded, and their names must
     come from `Request.variables` (the CLI without a cluster, cli-format.md 3). `max_size` is how many characters of JSON a
-    context entry may hold (maxContextSize, spec 2.10): entries that double the one before are few lines.
+    context entry may hold (maxContextSize, spec 2.10): entries that double the one before are few lines. `ready` gives what
+    is kept in memory, None for what has to be asked for.
     """
 
     answers: Mapping[Lookup, Any] = field(default_factory=dict)
     absent: frozenset[Source] = frozenset()
     max_size: int = 2 * 1024 * 1024
+    ready: Callable[[Lookup], Held | None] | None = None
 
     def answer(self, lookup: Lookup) -> Any:
         """The JSON value known for `lookup`; raises `Unknown` when nobody asked yet and `LookupFailed` when asking failed."""
-        try:
-            value = self.answers[lookup]
-        except KeyError:
-            raise Unknown([lookup]) from None
+        value = self.held(lookup)
+        return value.value if value.__class__ is Held else value
+
+    def held(self, lookup: Lookup) -> Any:
+        """As `answer`, but what is kept between questions comes as `Held`."""
+        value = self.answers.get(lookup, _NOTHING)
+        if value is _NOTHING and self.ready is not None:
+            value = self.ready(lookup) or _NOTHING
+        if value is _NOTHING:
+            raise Unknown([lookup])
         if isinstance(value, LookupFailed):
             raise value
         return value
@@ -87,4 +96,5 @@ class Facts:
         return replace(self, answers={**self.answers, **answers})
 
 
+_NOTHING = object()
 NO_FACTS = Facts()

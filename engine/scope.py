@@ -48,6 +48,10 @@ class Scope(Root):
         """The answer to `lookup`; raises `Unknown` while it is not known."""
         return self.facts.answer(lookup)
 
+    def held(self, lookup: Lookup) -> Any:
+        """As `fact`; what is kept between questions comes as `Held`."""
+        return self.facts.held(lookup)
+
     def field(self, name: str) -> Any:
         scope: Scope | None = self
         while scope is not None:

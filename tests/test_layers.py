@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("engine", "controllers", "cli", "crds", "deploy", "tests", "perf")
 
 LANGUAGES = ("engine.lang", "engine.document")
-CORE = tuple(f"engine.{name}" for name in ("policy", "request", "result", "scope", "facts", "errors"))
+CORE = tuple(f"engine.{name}" for name in ("policy", "request", "result", "scope", "facts", "held", "errors"))
 SHELLS = ("controllers.admission", "controllers.background", "controllers.reports", "controllers.cleanup", "cli")
 FACE = ("engine", "engine.report")  # the package itself: what engine/__init__.py offers; and the documents of reports
 TOOLS = ("engine.explain", "engine.lint")  # faces of their own

@@ -37,6 +37,7 @@ class Admission(WebhookOperator):
 
     NAME = "admission"
     LEASE = "kyverno"
+    ANSWERS_REQUESTS = True
 
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials, host=flags.webhookServerHost, port=flags.webhookServerPort)
@@ -136,6 +137,7 @@ class Admission(WebhookOperator):
         """Once for all changes of one event: a list brings hundreds of policies."""
         self._follow_up = False
         self.recorder.rules_changed(self.policies.snapshot)
+        self.memory.want(self.policies.snapshot)
         self._want_bindings()
         self.reconciler.nudge()
 

@@ -11,6 +11,7 @@ from controllers.admission.policy_hints import hints
 from controllers.admission.type_warnings import type_warnings
 from controllers.cluster import review
 from controllers.cluster.client import ApiError, Client
+from controllers.cluster.context_entry import Unfit, interval, projections
 from controllers.cluster.discovery import Discovery
 from engine import InvalidPolicy, Policy, check_update, compile_exception, compile_policy, update_warnings
 
@@ -122,6 +123,14 @@ def _context_faults(entry: Mapping[str, Any]) -> Iterator[str]:
             yield "spec.apiCall: exactly one of `urlPath` and `service` is required"
         if call.get("data") and call.get("method") != "POST":
             yield "spec.apiCall.data: only allowed with method `POST`"
+        try:
+            interval(call)
+        except Unfit as error:
+            yield str(error)
+    try:
+        projections(spec)
+    except Unfit as error:
+        yield str(error)
     names = [projection.get("name") for projection in spec.get("projections") or ()]
     name = (entry.get("metadata") or {}).get("name")
     for index, projection in enumerate(names):

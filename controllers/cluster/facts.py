@@ -13,7 +13,7 @@ import orjson
 from controllers.cluster.client import ApiError, Client, TooLong, Unreachable
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.shared_answers import MOMENT, Ask, Counted, SharedAnswers
-from engine import Facts, Lookup, LookupFailed, Unknown
+from engine import Facts, Held, Lookup, LookupFailed, Unknown
 
 Answer = TypeVar("Answer")
 MAX_ROUNDS = 20
@@ -47,10 +47,23 @@ async def settle(ask: Callable[[Facts], Answer], world: Learns, facts: Facts | N
     raise LookupFailed(None, f"data outside the object was asked for {MAX_ROUNDS} times in a row")
 
 
+class Remembers(Protocol):
+    """Whoever keeps answers in memory, up to date by itself (`controllers.cluster.memory`)."""
+
+    def ready(self, lookup: Lookup) -> Held | None:
+        """The answer, if it is in memory now."""
+        ...
+
+    async def answer(self, lookup: Lookup) -> Held | None:
+        """The answer, None where it has to be fetched; raises `LookupFailed`."""
+        ...
+
+
 class World:
     """The cluster as policies see it, and what `sources` know beyond it: lookup source -> who answers.
 
-    `max_size` is how much JSON a context entry may hold (maxContextSize), `counted` hears of every lookup.
+    What `memory` keeps is not asked for. `max_size` is how much JSON a context entry may hold (maxContextSize), `counted` hears
+    of every lookup that is asked for.
     """
 
     def __init__(
@@ -63,8 +76,10 @@ class World:
         sources: Mapping[str, Ask] | None = None,
         max_size: Callable[[], int] | None = None,
         counted: Counted = lambda lookup, how, seconds: None,
+        memory: Remembers | None = None,
     ) -> None:
         self._client = client
+        self._memory = memory
         self._discovery = discovery
         self._max_response = max_response
         self._timeout = timeout
@@ -74,7 +89,18 @@ class World:
 
     def facts(self) -> Facts:
         """What is known before anything was asked."""
-        return Facts() if self._max_size is None else Facts(max_size=self._max_size())
+        ready = self._ready if self._memory is not None else None
+        return Facts(ready=ready) if self._max_size is None else Facts(max_size=self._max_size(), ready=ready)
+
+    def _ready(self, lookup: Lookup) -> Held | None:
+        return self._memory.ready(lookup) if self._memory is not None and _own(lookup) else None
+
+    async def fetch(self, lookup: Lookup) -> Any:
+        """The answer as it is now, whatever is kept of it. Raises `LookupFailed`."""
+        answer = await self._fetched(lookup)
+        if isinstance(answer, LookupFailed):
+            raise answer
+        return answer
 
     def within(self, seconds: float) -> Learns:
         """This world for one question that has to be answered within so many seconds from now."""
@@ -87,6 +113,16 @@ class World:
         return facts.plus(dict(zip(asked, answers, strict=True)))
 
     async def _answer(self, lookup: Lookup) -> Any:
+        if self._memory is not None and _own(lookup):
+            try:
+                held = await self._memory.answer(lookup)
+            except LookupFailed as failure:
+                return failure
+            if held is not None:
+                return held
+        return await self._fetched(lookup)
+
+    async def _fetched(self, lookup: Lookup) -> Any:
         try:
             source = self._sources.get(lookup.source)
             if source is not None:
@@ -98,7 +134,8 @@ class World:
         except LookupFailed as failure:
             return failure
         except ApiError as error:
-            return LookupFailed(lookup, f"{lookup}: {error.message or error.reason or error.status}")
+            denied = "permission denied: " if error.status in (401, 403) else ""
+            return LookupFailed(lookup, f"{lookup}: {denied}{error.message or error.reason or error.status}")
         except Unreachable as error:
             return LookupFailed(lookup, str(error))
 
@@ -173,6 +210,11 @@ class _Hurried:
 
     async def learn(self, facts: Facts, lookups: Iterable[Lookup]) -> Facts:
         return await self._world.learn(facts, lookups, until=self._until)
+
+
+def _own(lookup: Lookup) -> bool:
+    """May the policy have what is kept in memory? One of a namespace reads API paths of its namespace only."""
+    return lookup.source != "apiCall" or not lookup.namespace or f"/namespaces/{lookup.namespace}/" in f"{lookup.key}/"
 
 
 def _selector_query(selector: str | None) -> str:

@@ -13,7 +13,7 @@ from controllers.cluster.failure import CannotStart
 from engine import Effect
 
 Parse = Callable[[str], Any]
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def boolean(text: str) -> bool:
@@ -31,7 +31,7 @@ def seconds(text: str) -> float:
         if rest[0].isdigit() or rest[0] == ".":
             number, rest = number + rest[0], rest[1:]
             continue
-        unit = next((unit for unit in ("ms", "s", "m", "h") if rest.startswith(unit)), None)
+        unit = next((unit for unit in UNITS if rest.startswith(unit)), None)
         if unit is None or not number:
             raise argparse.ArgumentTypeError(f"`{text}` is no duration")
         total, number, rest = total + float(number) * UNITS[unit], "", rest[len(unit) :]
@@ -118,7 +118,6 @@ COMMON: Mapping[str, Parse] = {
     "crdWatcher": boolean,
     "enableConfigMapCaching": boolean,
     "enableDeferredLoading": boolean,
-    "maxGlobalContextEntries": int,
     "allowHTTPInNamespacedPolicies": boolean,
     "registryCredentialHelpers": str,
     "imageVerifyCacheEnabled": boolean,

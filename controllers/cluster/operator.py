@@ -17,8 +17,11 @@ from controllers.cluster.events import Events
 from controllers.cluster.facts import World
 from controllers.cluster.flags import Environment
 from controllers.cluster.framework import connection, kopf, operator_settings
+from controllers.cluster.global_context import GlobalContext
 from controllers.cluster.kinds import Kinds
 from controllers.cluster.lease import Leadership, Timing
+from controllers.cluster.list_paths import ListPaths
+from controllers.cluster.memory import Memory
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
 from controllers.cluster.metrics_server import MetricsServer
 from controllers.cluster.namespaces import Namespaces
@@ -29,6 +32,8 @@ from controllers.cluster.settings import Settings
 from controllers.cluster.tasks import Tasks
 from controllers.cluster.watch import Event, Target, follow
 
+PATIENCE = 10.0
+"""Seconds to wait at the start for the data of GlobalContextEntries."""
 logger = logging.getLogger("pyvern.operator")
 
 
@@ -44,6 +49,9 @@ class Operator:
     """`admission`, `background`, `cleanup`, `reports`."""
     LEASE: ClassVar[str]
     """The Lease by which one replica is chosen (spec 4.1)."""
+    ANSWERS_REQUESTS: ClassVar[bool] = False
+    """Somebody waits for each answer: lists that policies name are read before they are asked for. Its leader also writes the
+    statuses of GlobalContextEntries."""
     RECENT_NAMESPACES: ClassVar[int] = 0
     """How many of the Namespaces that changed last are kept whole."""
 
@@ -67,6 +75,24 @@ class Operator:
         self.settings: Settings = settings_module.default_settings(environment.namespace)
         self.namespaces = Namespaces(recent=self.RECENT_NAMESPACES)
         self.kinds = Kinds(self._client, self._kinds_changed)
+        self.events = Events(
+            self._client,
+            instance=environment.pod,
+            omit=frozenset(part.strip() for part in flags.omitEvents.split(",") if part.strip()),
+            capacity=flags.maxQueuedEvents,
+            pace=Pace(rate=max(1, flags.eventsRateLimitQPS), burst=max(1, flags.eventsRateLimitBurst)),
+            dropped=lambda: self.metrics.count("kyverno_events_dropped"),
+        )
+        self.memory = Memory(
+            ListPaths(self._client, lambda: self.kinds.discovery, eager=self.ANSWERS_REQUESTS),
+            GlobalContext(
+                self._client,
+                call=lambda lookup: self.world.fetch(lookup),
+                events=self.events,
+                limit=flags.maxGlobalContextEntries,
+                leading=lambda: self.ANSWERS_REQUESTS and self._leadership.leading,
+            ),
+        )
         self.world = World(
             self._client,
             discovery=lambda: self.kinds.discovery,
@@ -75,14 +101,7 @@ class Operator:
             sources=self._outside.sources,
             max_size=lambda: self.settings.max_context_size,
             counted=lookups(self.metrics),
-        )
-        self.events = Events(
-            self._client,
-            instance=environment.pod,
-            omit=frozenset(part.strip() for part in flags.omitEvents.split(",") if part.strip()),
-            capacity=flags.maxQueuedEvents,
-            pace=Pace(rate=max(1, flags.eventsRateLimitQPS), burst=max(1, flags.eventsRateLimitBurst)),
-            dropped=lambda: self.metrics.count("kyverno_events_dropped"),
+            memory=self.memory,
         )
         self._leadership = Leadership(
             self._lease_client,
@@ -158,6 +177,8 @@ class Operator:
         self._follow_map("metrics config", self.environment.metrics_config, self._exposure_changed)
         self._tasks.spawn("kinds", self.kinds.run())
         self._tasks.spawn("events", self.events.run())
+        self._tasks.spawn("memory", self.memory.run())
+        await self.memory.entries.settled(PATIENCE)
         await self._configured.wait()  # INVARIANT (filters first): no work before it is known what must be left alone
 
     def _follow_map(self, task: str, name: str, handle: Any) -> None:

@@ -19,6 +19,7 @@ from engine import Lookup
 
 FLAGS = (
     Flag("maxAPICallResponseLength", int, 2_000_000, "longest answer of an API call in a policy, in bytes"),
+    Flag("maxGlobalContextEntries", int, 0, "GlobalContextEntries that are kept; 0: all"),
     Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
     Flag("httpBlocklist", blocklist, BLOCKLIST, "networks and hosts that policies must not call, besides link-local ones"),
     Flag("httpAllowlist", allowlist, "", "URL prefixes; if given, service calls go nowhere else"),

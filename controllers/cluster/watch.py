@@ -63,11 +63,17 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some objects of a list that comes in pages; after the `last` one, whatever was on none of them is gone."""
+    """Some objects of a list that comes in pages; after the `last` one, whatever was on none of them is gone.
+
+    `version` is the resourceVersion of the list. `named`: the API server itself wrote apiVersion and kind into each object
+    (as it does for custom resources), otherwise they were added.
+    """
 
     objects: tuple[Object, ...]
     first: bool
     last: bool
+    version: str = ""
+    named: bool = False
 
 
 Event = Listed | Changed
@@ -95,10 +101,12 @@ async def follow_pages(
     handle: Callable[[PagedEvent], Awaitable[None] | None],
     *,
     failing: Callable[[Exception], None] = lambda error: None,
+    healed: Callable[[], None] = lambda: None,
 ) -> None:
     """As `follow`, for collections too big to be held: lists are handed over page by page, each forgotten after it.
 
-    `failing` hears of every error before the next try.
+    `failing` hears of every error before the next try; what it raises ends the watch. `healed` is called when
+    the watch stands again after errors.
     """
 
     async def listing() -> str:
@@ -107,7 +115,7 @@ async def follow_pages(
             await _hand(handle, page)
         return version
 
-    await _follow(client, target, listing, handle, failing)
+    await _follow(client, target, listing, handle, failing, healed)
 
 
 async def _follow(
@@ -116,6 +124,7 @@ async def _follow(
     listing: Callable[[], Awaitable[str]],
     handle: Callable[[Any], Awaitable[None] | None],
     failing: Callable[[Exception], None] = lambda error: None,
+    healed: Callable[[], None] = lambda: None,
 ) -> None:
     attempt = 0
     version = ""
@@ -125,6 +134,8 @@ async def _follow(
                 version = await listing()
             async for seen, event in _watch(client, target, version):
                 version = seen
+                if attempt:
+                    healed()
                 attempt = 0
                 if event is not None:
                     await _hand(handle, event)
@@ -134,12 +145,12 @@ async def _follow(
             if error.gone or error.status in (400, 404):
                 version = ""
             if not error.gone:
-                _complain(target, error, attempt)
                 failing(error)
+                _complain(target, error, attempt)
         except Unreachable as error:
             attempt += 1
-            _complain(target, error, attempt)
             failing(error)
+            _complain(target, error, attempt)
         await asyncio.sleep(backoff(attempt))
 
 
@@ -174,6 +185,7 @@ async def pages(client: Client, target: Target, *, size: int = PAGE) -> AsyncIte
         del data
         kind = str(page.get("kind") or "").removesuffix("List")
         items = page.get("items") or []
+        named = bool(items) and "kind" in items[0]
         for item in items:
             if not target.metadata:
                 item.setdefault("apiVersion", page.get("apiVersion"))
@@ -181,7 +193,8 @@ async def pages(client: Client, target: Target, *, size: int = PAGE) -> AsyncIte
             _lean(item)
         metadata = page.get("metadata") or {}
         token = metadata.get("continue") or ""
-        yield Page(tuple(items), first, not token), metadata.get("resourceVersion") or ""
+        version = metadata.get("resourceVersion") or ""
+        yield Page(tuple(items), first, not token, version, named), version
         first = False
         if not token:
             return
@@ -196,6 +209,7 @@ async def _watch(client: Client, target: Target, version: str) -> AsyncIterator[
         "timeoutSeconds": str(SERVER_TIMEOUT + random.randint(0, 30)),
     }
     async with client.stream(target.path, params=params, accept=target.accept("PartialObjectMetadata"), idle=IDLE) as body:
+        yield version, None
         async for line in _lines(body):
             event = orjson.loads(line)
             kind, document = event["type"], event["object"]

@@ -24,7 +24,8 @@ LONGEST = 2.5
 class Changes:
     """Renews what is in force and tells the inventory what to look at again; nothing before `begin`.
 
-    `policies` and `native` are what is stored at the moment, `discovery` what the API server serves.
+    `policies` and `native` are what is stored at the moment, `discovery` what the API server serves. `renewed` is told of
+    the policies in force.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Changes:
         namespaces: Namespaces,
         inventory: Inventory,
         aggregator: Aggregator,
+        renewed: Callable[[PolicySet], None] = lambda policies: None,
     ) -> None:
         self._policies = policies
         self._native = native
@@ -45,6 +47,7 @@ class Changes:
         self._namespaces = namespaces
         self._inventory = inventory
         self._aggregator = aggregator
+        self._renewed = renewed
         self._changed: set[PolicyKey] = set()
         self._begun = False
         self._timer: asyncio.TimerHandle | None = None
@@ -58,6 +61,7 @@ class Changes:
     def renew(self) -> None:
         """The policies and exceptions of now are in force."""
         self._in_force.renew(self._policies(), self._native.values())
+        self._renewed(self._in_force.policies)
 
     def policy(self, entry: Entry, _: Change) -> None:
         """A policy is new, different or gone."""

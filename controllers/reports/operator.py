@@ -85,6 +85,7 @@ class Reports(Operator):
             namespaces=self.namespaces,
             inventory=self.inventory,
             aggregator=self.aggregator,
+            renewed=self.memory.want,
         )
         self._collector = Collector(
             self._client,

@@ -11,9 +11,10 @@ from engine.clauses.template import Template, compile_template
 from engine.document.size import longer
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed
 from engine.facts import Lookup, Source
+from engine.held import Held
 from engine.lang import go_json
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
-from engine.lang.jmes import compile_expression
+from engine.lang.jmes import Document, Expression, compile_expression
 from engine.request import Request
 from engine.scope import Loader, Scope
 
@@ -243,6 +244,8 @@ def _called(fetch: Loader, query: Callable[[Scope, Any, Any], Any] | None, defau
             if default is None:
                 raise
             return default(scope)
+        if found.__class__ is Held:
+            found = found.value
         return default(scope) if found is None and default is not None else found
 
     return load
@@ -287,10 +290,12 @@ def _query(body: Mapping[str, Any], entry: _Entry) -> Callable[[Scope, Any, Any]
     def query(scope: Scope, value: Any, shown: Any) -> Any:
         try:
             expression = fixed if fixed is not None else compile_expression(str(text(scope)))
-            return expression(value)
+            return _searched(expression, value, scope)
         except ExpressionSyntaxError as error:
             raise EvaluationError(f"failed to parse JMESPath {written}: {error.reason}") from error
         except ExpressionError as error:
+            if value.__class__ is Held:
+                raise EvaluationError(f"failed to apply JMESPath {written} for context entry {entry.name}: {error}") from error
             of = "<nil>" if shown is None else go_json.dumps(shown)
             raise EvaluationError(
                 f"failed to apply jmespath {written} to variable {of}: JMESPath query failed: {error}"
@@ -299,9 +304,19 @@ def _query(body: Mapping[str, Any], entry: _Entry) -> Callable[[Scope, Any, Any]
     return query
 
 
+def _searched(expression: Expression, value: Any, scope: Scope) -> Any:
+    """The expression on a Root, a plain value or one that is kept; the time is the request's."""
+    kept = value.__class__ is Held
+    if kept and expression.steady:
+        return value.searched(expression)
+    if isinstance(value, Scope):
+        return expression(value)
+    return expression(Document(value.value if kept else value, now=scope.request.now, seed=scope.request.seed))
+
+
 def _looked_up(scope: Scope, lookup: Lookup, failure: str) -> Any:
     try:
-        return scope.fact(lookup)
+        return scope.held(lookup)
     except LookupFailed as error:
         raise EvaluationError(f"{failure}: {error.reason}") from error
 

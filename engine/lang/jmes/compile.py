@@ -17,11 +17,11 @@ class Expression:
     """A compiled expression: call it with a Root or a plain JSON value.
 
     `text` as written, `ast` of the jmespath package, `paths` the root paths it may read as tuples of names (`("@",)`: the
-    whole root) and `names` their first parts. Raises `ExpressionError`, `UnknownKey` for a missing field; what the Root
-    raises passes.
+    whole root) and `names` their first parts; `steady`: equal values give equal results, whenever it is asked. Raises
+    `ExpressionError`, `UnknownKey` for a missing field; what the Root raises passes.
     """
 
-    __slots__ = ("_run", "ast", "names", "paths", "text")
+    __slots__ = ("_run", "ast", "names", "paths", "steady", "text")
 
     def __init__(self, text: str, ast: Ast) -> None:
         self.text = text
@@ -30,6 +30,7 @@ class Expression:
         self.names = frozenset(path[0] for path in self.paths)
         build = Build(text)
         run = build.node(ast, rooted=True, lenient=False)
+        self.steady = not build.needs_root
         if build.needs_root:
             # Time, randomness and host names are asked of the Root deep inside: such an expression is bound anew for each.
             self._run: Closure = lambda root: printable(Build(text, root).node(ast, rooted=True, lenient=False)(root))

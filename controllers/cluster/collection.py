@@ -1,0 +1,241 @@
+"""A collection that is kept in memory and up to date: what policies read again and again (features 2.10, 2.14)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from controllers.cluster.client import Client
+from controllers.cluster.watch import Changed, Page, PagedEvent, Target, follow_pages
+from engine import Held
+
+Object = dict[str, Any]
+PAUSE = 40e-6
+"""Seconds an answer is believed per object in it, counted from when it was made: an expression takes some two microseconds an
+object, so that a list of 10,000 that never stops changing costs a twentieth of a core, and a short one is never old."""
+TYPE = ("apiVersion", "kind")
+
+
+class TooBig(Exception):
+    """The collection would take more memory than there is for all of them."""
+
+
+class Budget:
+    """Bytes of JSON that collections may hold together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def take(self, size: int) -> None:
+        """Raises `TooBig`."""
+        if self.used + size > self.limit:
+            raise TooBig(f"more than {self.limit} bytes of lists")
+        self.used += size
+
+
+class _Made(NamedTuple):
+    """An answer and what it was made of; until `until` it is given out although there are changes."""
+
+    held: Held
+    revision: tuple[int, int]
+    until: float
+
+
+class Collection:
+    """The objects of one path by namespace and name, without managed fields; equal parts of them are one object in memory.
+
+    `typed`: every object says its apiVersion and kind; otherwise only where lists of the API server do so. `shape` makes the
+    answer of the objects and the resourceVersion. `budget` limits the size (`TooBig` ends `run`), `changed` is called after
+    every change and when the watch stands again after errors, `failing` with every error (what it raises ends `run`).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        target: Target,
+        *,
+        shape: Callable[[list[Object], str], Any],
+        typed: bool,
+        budget: Budget | None = None,
+        changed: Callable[[], None] = lambda: None,
+        failing: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
+        self._client = client
+        self._target = target
+        self._shape = shape
+        self._typed = typed
+        self._budget = budget
+        self._changed = changed
+        self._failing = failing
+        self._spaces: dict[str, dict[str, Object]] = {}
+        self._listing: dict[str, dict[str, Object]] = {}
+        self._shared: dict[bytes, Any] = {}
+        self._named = True
+        self._size = 0
+        self._version = ""
+        self._lists = 0
+        self._changes: dict[str, int] = {}
+        self._sorted: dict[str, list[Object]] = {}
+        self._made: dict[str, _Made] = {}
+        self.synced = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._spaces.values()))
+
+    async def run(self) -> None:
+        """Follows the collection until cancelled. Raises `TooBig`, and what `failing` raises."""
+        try:
+            await follow_pages(self._client, self._target, self.handle, failing=self._failing, healed=self._changed)
+        finally:
+            self._forget()
+
+    def held(self, namespace: str = "") -> Held:
+        """The answer for one namespace, or for all; at most `PAUSE` seconds an object older than what is known."""
+        revision = (self._lists, self._changes.get(namespace, 0))
+        made = self._made.get(namespace)
+        now = time.monotonic()
+        if made is not None and (made.revision == revision or now < made.until):
+            return made.held
+        objects = self._objects(namespace)
+        held = Held(self._shape(objects, self._version))
+        if objects or not namespace:
+            self._made[namespace] = _Made(held, revision, now + PAUSE * len(objects))
+        else:
+            self._made.pop(namespace, None)
+        return held
+
+    def _objects(self, namespace: str) -> list[Object]:
+        """In the order of the API server, which is that of `namespace/name`."""
+        if namespace:
+            return self._within(namespace)
+        if len(self._sorted) < len(self._spaces):
+            self._sorted = {space: self._within(space) for space in sorted(self._spaces, key=lambda space: f"{space}/")}
+        return [document for space, documents in self._sorted.items() for document in documents or self._within(space)]
+
+    def _within(self, namespace: str) -> list[Object]:
+        known = self._sorted.get(namespace)
+        if not known:
+            space = self._spaces.get(namespace) or {}
+            known = [space[name] for name in sorted(space)]
+            if namespace in self._sorted:
+                self._sorted[namespace] = known
+        return known
+
+    def handle(self, event: PagedEvent) -> None:
+        """Takes a page or a change. Raises `TooBig`."""
+        if isinstance(event, Page):
+            self._page(event)
+            if not event.last:
+                return
+        else:
+            self._change(event)
+        self._changed()
+
+    def _page(self, page: Page) -> None:
+        if page.first:
+            self._listing = {}
+            if self._budget is not None:
+                self._budget.used -= self._size
+            self._size = 0
+        if page.objects:
+            self._named = page.named
+        for document in page.objects:
+            metadata = document["metadata"]
+            namespace, name = metadata.get("namespace") or "", metadata["name"]
+            before = self._spaces.get(namespace, {}).get(name)
+            same = before is not None and before["metadata"].get("resourceVersion") == metadata.get("resourceVersion")
+            kept = before if same and before is not None else share(self._bare(document), self._shared)
+            self._weigh(kept)
+            self._listing.setdefault(namespace, {})[name] = kept
+        if page.last:
+            self._spaces, self._listing = self._listing, {}
+            self._shared = {}
+            self._version = page.version
+            self._lists += 1
+            self._changes.clear()
+            self._sorted = {}
+            self._made = {namespace: made for namespace, made in self._made.items() if not namespace or namespace in self._spaces}
+            self.synced.set()
+
+    def _change(self, event: Changed) -> None:
+        document = event.object
+        metadata = document["metadata"]
+        namespace, name = metadata.get("namespace") or "", metadata["name"]
+        self._version = metadata.get("resourceVersion") or self._version
+        space = self._spaces.setdefault(namespace, {})
+        before = space.pop(name, None)
+        if before is not None:
+            self._weigh(before, -1)
+        if event.type != "DELETED":
+            space[name] = self._bare(document)
+            self._weigh(document)
+        elif not space:
+            del self._spaces[namespace]
+            self._sorted.pop(namespace, None)
+        if namespace in self._sorted:
+            self._sorted[namespace] = []
+        for touched in {namespace, ""}:
+            self._changes[touched] = self._changes.get(touched, 0) + 1
+
+    def _bare(self, document: Object) -> Object:
+        if not self._typed and not self._named:
+            for field in TYPE:
+                document.pop(field, None)
+        return document
+
+    def _weigh(self, document: Object, sign: int = 1) -> None:
+        if self._budget is not None:
+            size = sign * len(orjson.dumps(document))
+            self._budget.take(size)
+            self._size += size
+
+    def _forget(self) -> None:
+        if self._budget is not None:
+            self._budget.used -= self._size
+        self._size = 0
+        self._spaces, self._listing, self._shared = {}, {}, {}
+        self._sorted, self._made = {}, {}
+
+
+def listed(kind: str, api_version: str) -> Callable[[list[Object], str], Object]:
+    """The shape that a GET of the collection has."""
+    head = {"kind": f"{kind}List", "apiVersion": api_version}
+    return lambda objects, version: {**head, "metadata": {"resourceVersion": version}, "items": objects}
+
+
+def plain(objects: list[Object], _: str) -> list[Object]:
+    """The objects alone, as GlobalContextEntries give them."""
+    return objects
+
+
+def lean(answer: Any) -> Any:
+    """The answer of a GET, an object or a list, without managed fields; in a list equal parts become one in memory."""
+    known: dict[bytes, Any] = {}
+    for document in (answer, *(answer.get("items") or ())) if isinstance(answer, dict) else ():
+        metadata = document.get("metadata") if isinstance(document, dict) else None
+        if isinstance(metadata, dict):
+            metadata.pop("managedFields", None)
+            if document is not answer:
+                share(document, known)
+    return answer
+
+
+def share(document: Object, known: dict[bytes, Any]) -> Object:
+    """The document, its fields replaced by equal ones that are `known` already: thousands of RoleBindings name one role."""
+    metadata = document["metadata"]
+    for field in ("labels", "annotations", "ownerReferences", "namespace", "creationTimestamp"):
+        if field in metadata:
+            metadata[field] = _known(metadata[field], known)
+    for field, value in document.items():
+        if (value.__class__ is dict and field != "metadata") or value.__class__ is list:
+            document[field] = _known(value, known)
+    return document
+
+
+def _known(value: Any, known: dict[bytes, Any]) -> Any:
+    return known.setdefault(orjson.dumps(value), value)

@@ -1,0 +1,220 @@
+"""GlobalContextEntries: data that is kept ready for all policies, each operator for itself (features 2.14)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from controllers.cluster.client import FAILURES, Client
+from controllers.cluster.context_entry import Call, ContextEntry, State
+from controllers.cluster.events import Event, Events, Reference
+from controllers.cluster.lease import now_utc
+from controllers.cluster.watch import Event as WatchEvent
+from controllers.cluster.watch import Listed, Target, follow
+from engine import Held, LookupFailed
+
+Object = dict[str, Any]
+ENTRIES = "/apis/kyverno.io/v2/globalcontextentries"
+PATIENCE = 5.0
+"""Seconds a question waits for an entry that has only just been made."""
+SOURCE = "globalcontext-controller"
+STATUS_EVERY = 10.0
+"""Seconds between two writes of a status of which only `lastRefreshTime` is another, and between looks who leads."""
+logger = logging.getLogger("pyvern.globalcontext")
+
+
+class _Kept(NamedTuple):
+    entry: ContextEntry
+    task: asyncio.Task[None]
+
+
+class GlobalContext:
+    """Follows the entries and what they are about.
+
+    `call` answers their API and service calls. `limit` entries are kept at most, 0: all. Statuses are written while `leading`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        call: Call,
+        events: Events,
+        limit: int = 0,
+        leading: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._events = events
+        self._limit = limit
+        self._leading = leading
+        self._kept: dict[str, _Kept] = {}
+        self._written: dict[str, Object] = {}
+        self._due = asyncio.Event()
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled; then nothing is followed any more."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(follow(self._client, Target(ENTRIES), self.handle))
+                group.create_task(self._keep_statuses())
+        finally:
+            self._drop(tuple(self._kept))
+
+    async def settled(self, patience: float) -> None:
+        """Waits until all entries are known and their data was had or refused, at most `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.synced.wait()
+                for kept in tuple(self._kept.values()):
+                    await kept.entry.tried.wait()
+        except TimeoutError:
+            waiting = ", ".join(name for name, kept in self._kept.items() if not kept.entry.tried.is_set())
+            logger.warning("started without the data of global context entries %s", waiting or "(their list is not known)")
+
+    def ready(self, key: str) -> Held | None:
+        """The data behind `entry` or `entry.projection` if there is some."""
+        found = self._find(key)
+        value = found[0].value(found[1]) if found is not None else None
+        return value if isinstance(value, Held) else None
+
+    async def answer(self, key: str) -> Held:
+        """As `ready`; an entry that was just made is waited for. Raises `LookupFailed`."""
+        found = self._find(key)
+        if found is None:
+            raise LookupFailed(None, f"failed to fetch entry key={key}: there is no such GlobalContextEntry")
+        entry, projection = found
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await entry.tried.wait()
+        except TimeoutError:
+            logger.debug("entry %s is still not loaded", entry.name)
+        value = entry.value(projection)
+        if isinstance(value, LookupFailed):
+            raise value
+        return value
+
+    def _find(self, key: str) -> tuple[ContextEntry, str] | None:
+        """The entry and the projection: names of entries may hold dots, and so may those of projections."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept.entry, ""
+        for at, char in enumerate(key):
+            if char == "." and (kept := self._kept.get(key[:at])) is not None:
+                return kept.entry, key[at + 1 :]
+        return None
+
+    # The entries
+
+    def handle(self, event: WatchEvent) -> None:
+        """Takes a list or a change of the entries."""
+        if isinstance(event, Listed):
+            names = {document["metadata"]["name"] for document in event.objects}
+            self._drop([name for name in self._kept if name not in names])
+            for document in event.objects:
+                self._put(document)
+            self.synced.set()
+        elif event.type == "DELETED":
+            self._drop([event.object["metadata"]["name"]])
+        else:
+            self._put(event.object)
+        self._due.set()
+
+    def _put(self, document: Object) -> None:
+        name = document["metadata"]["name"]
+        kept = self._kept.get(name)
+        if kept is not None and kept.entry.document.get("spec") == document.get("spec"):
+            kept.entry.document = document
+            return
+        if kept is None and self._limit and len(self._kept) >= self._limit:
+            logger.error("entry %s is left out: there may be %d (maxGlobalContextEntries)", name, self._limit)
+            return
+        self._drop([name])
+        entry = ContextEntry(document, client=self._client, call=self._call, changed=self._changed)
+        task = asyncio.create_task(entry.run(), name=f"entry {name}")
+        task.add_done_callback(_ended)
+        self._kept[name] = _Kept(entry, task)
+
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            kept = self._kept.pop(name, None)
+            if kept is not None:
+                kept.task.cancel()
+            self._written.pop(name, None)
+
+    def _changed(self, entry: ContextEntry, before: State) -> None:
+        state = entry.state
+        if not state.ready and state.message != before.message:
+            listing = state.listing or "kubernetesResource" in (entry.document.get("spec") or {})
+            why = "FailedToList" if listing else "FailedToCallAPI"
+            self._events.put(Event("Warning", why, "Retrying", _reference(entry.document), state.message, source=SOURCE))
+        self._due.set()
+
+    # Their statuses
+
+    async def _keep_statuses(self) -> None:
+        while True:
+            self._due.clear()
+            if self._leading():
+                for kept in tuple(self._kept.values()):
+                    await self._write(kept.entry)
+            try:
+                async with asyncio.timeout(STATUS_EVERY):
+                    await self._due.wait()
+            except TimeoutError:
+                continue
+
+    async def _write(self, entry: ContextEntry) -> None:
+        held = self._written.get(entry.name) or entry.document.get("status") or {}
+        wanted = status(entry.state, held, now_utc())
+        if wanted is None or wanted == held:
+            return
+        try:
+            await self._client.merge(f"{ENTRIES}/{entry.name}/status", {"status": wanted})
+        except FAILURES as error:
+            logger.debug("status of entry %s: %s", entry.name, error)
+        else:
+            self._written[entry.name] = wanted
+
+
+def status(state: State, held: Object, now: datetime) -> Object | None:
+    """What the entry's status should be, where it is `held`; None while nothing is known. A new refresh alone may wait."""
+    if state.ready is None:
+        return None
+    before: Object = next((one for one in held.get("conditions") or () if one.get("type") == "Ready"), {})
+    condition = {
+        "type": "Ready",
+        "status": "True" if state.ready else "False",
+        "reason": "Succeeded" if state.ready else "Failed",
+        "message": state.message,
+    }
+    same = before.get("status") == condition["status"]
+    condition["lastTransitionTime"] = (same and before.get("lastTransitionTime")) or _time(now)
+    wanted: Object = {"ready": state.ready, "conditions": [condition]}
+    last = held.get("lastRefreshTime")
+    if state.refreshed:
+        refreshed = datetime.fromtimestamp(state.refreshed, UTC)
+        unchanged = before == condition and held.get("ready") == state.ready
+        soon = last and unchanged and (refreshed - datetime.fromisoformat(last)).total_seconds() < STATUS_EVERY
+        last = last if soon else _time(refreshed)
+    if last:
+        wanted["lastRefreshTime"] = last
+    return wanted
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _reference(document: Object) -> Reference:
+    metadata = document["metadata"]
+    return Reference("kyverno.io/v2", "GlobalContextEntry", metadata["name"], uid=metadata.get("uid") or "")
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s failed", task.get_name(), exc_info=error)
