@@ -32,6 +32,7 @@ class Options:
     kubeconfig: str = ""
     kube_context: str = ""
     cluster_wide: bool = False
+    registry: bool = False
     stdin: bool = False
     policy_report: bool = False
     output_format: str = "yaml"
@@ -58,6 +59,7 @@ class Options:
 @click.option("--kubeconfig", metavar="FILE", default="", help="With --cluster: kubectl's configuration.")
 @click.option("--context", "kube_context", metavar="NAME", default="", help="With --cluster: which of its contexts.")
 @click.option("--cluster-wide-resources", "cluster_wide", is_flag=True, help="With --cluster: only cluster-scoped kinds.")
+@click.option("--registry", is_flag=True, help="Ask image registries for data of images (context.imageRegistry).")
 @list_option("-e", "--exception", "--exceptions", "exceptions", help="PolicyException files or folders.")
 @click.option("--exceptions-within-policies", is_flag=True, help="Take PolicyExceptions from the policy files.")
 @click.option(

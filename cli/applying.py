@@ -17,7 +17,7 @@ from cli.evaluation import Answer, Evaluator, World
 from cli.fake_cluster import FakeCluster
 from cli.formats import WRITERS, rows_of
 from cli.kinds import with_definitions
-from cli.offline_facts import Cluster, OfflineFacts, entries_of
+from cli.offline_facts import Cluster, OfflineFacts, entries_of, registry_source
 from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
 from cli.remote import checked_out
@@ -115,6 +115,7 @@ def _given(options: Options) -> Given:
             namespaces=values.namespaces,
             entries=entries_of(described, cluster),
             images=context.images or None,
+            registry=registry_source(options.registry),
         ),
         values=values,
         targets=[item.object for item in targets.items],

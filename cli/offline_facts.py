@@ -56,6 +56,7 @@ class OfflineFacts:
         mocks: Sequence[Mock] = (),
         entries: Mapping[str, Any] | None = None,
         images: Mapping[str, Any] | None = None,
+        registry: Callable[[Lookup], Any] | None = None,
     ) -> None:
         self.assumed: list[str] = []
         """What `assuming` took to be there."""
@@ -67,12 +68,13 @@ class OfflineFacts:
         self._mocks = mocks
         self._entries = entries
         self._images = images
+        self._registry = registry
         there = {
             "configMap": cluster is not None and cluster.has_config_maps(),
             "apiCall": cluster is not None or bool(mocks),
             "service": bool(mocks),
             "globalReference": entries is not None,
-            "imageData": images is not None,
+            "imageData": images is not None or registry is not None,
         }
         self._facts = Facts(absent=frozenset(source for source, known in there.items() if not known))  # type: ignore[misc]
 
@@ -135,6 +137,8 @@ class OfflineFacts:
         images = self._images or {}
         if lookup.key in images:
             return images[lookup.key]
+        if self._registry is not None:
+            return self._registry(lookup)
         raise LookupFailed(lookup, f"no data is given for image {lookup.key}")
 
     def _resource(self, lookup: Lookup) -> Any:
@@ -155,6 +159,15 @@ class OfflineFacts:
         metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
         self.assumed.append(f"{options['apiVersion']} {options['kind']} {lookup.key.lstrip('/')}")
         return {"apiVersion": options["apiVersion"], "kind": options["kind"], "metadata": metadata}
+
+
+def registry_source(wanted: bool) -> Callable[[Lookup], Any] | None:
+    """Who asks image registries (`--registry`); the client is loaded only when it is wanted."""
+    if not wanted:
+        return None
+    from cli.image_registry import RegistryImages
+
+    return RegistryImages()
 
 
 SOURCES: dict[str, Callable[[OfflineFacts, Lookup], Any]] = {

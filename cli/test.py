@@ -30,6 +30,7 @@ class Options:
     require_tests: bool = False
     detailed_results: bool = False
     output_format: str = ""
+    registry: bool = False
     colours: bool = False
 
 
@@ -50,8 +51,8 @@ class Options:
 @click.option("-o", "--output-format", type=click.Choice(["json", "yaml", "markdown", "junit"]), help="Form of the results.")
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
 @click.option("-b", "--git-branch", metavar="BRANCH", default="", help="Branch of git URLs.")
-@click.option("--registry", is_flag=True, hidden=True)
-def command(paths: tuple[str, ...], remove_color: bool, registry: bool, output_format: str | None, **flags: object) -> None:
+@click.option("--registry", is_flag=True, help="Ask image registries for data of images (context.imageRegistry).")
+def command(paths: tuple[str, ...], remove_color: bool, output_format: str | None, **flags: object) -> None:
     """Run the tests of kyverno-test.yaml files below PATHS."""
     from cli.tables import colours_wanted
 
@@ -92,7 +93,7 @@ def run_local(options: Options, say: Callable[[str], None]) -> int:
             continue
         say(f"Loading test  ( {test.file} ) ...")
         try:
-            lines = testsuite.run(test, say, select)
+            lines = testsuite.run(test, say, select, registry=options.registry)
         except InputError as error:
             broken += 1
             _warn(str(error))

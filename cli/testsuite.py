@@ -12,13 +12,13 @@ from cli.testworld import Say, set_up
 from engine import Object
 
 
-def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None]) -> list[Line]:
+def run(test: TestFile, say: Say, wanted: Callable[[Row], Row | None], *, registry: bool = False) -> list[Line]:
     """Runs one test and gives its lines; `say` prints progress, `wanted` picks (and may narrow) rows.
 
     Raises `InputError` for a test that cannot be run.
     """
     rows = [row for row in map(wanted, test.content.get("results") or ()) if row is not None]
-    world, objects, invalid, load = set_up(test, rows, say)
+    world, objects, invalid, load = set_up(test, rows, say, registry=registry)
     say(
         f"  Applying {_plural(len(world.policies), 'policy', 'policies')} to {_plural(len(objects), 'resource', 'resources')} "
         f"with {_plural(len(world.exceptions), 'exception', 'exceptions')} ..."

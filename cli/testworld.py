@@ -13,7 +13,7 @@ from cli.evaluation import World
 from cli.fake_cluster import FakeCluster
 from cli.kinds import Kinds, with_definitions
 from cli.matching import Row
-from cli.offline_facts import Mock, OfflineFacts, entry_values
+from cli.offline_facts import Mock, OfflineFacts, entry_values, registry_source
 from cli.policies import Policies, load_exceptions, load_policies
 from cli.resources import Resources, completed, load_resources, namespace_of
 from cli.testfile import TestFile
@@ -47,7 +47,7 @@ class Setup(NamedTuple):
     load: Callable[[str], Sequence[Object]]
 
 
-def set_up(test: TestFile, rows: Sequence[Row], say: Say) -> Setup:
+def set_up(test: TestFile, rows: Sequence[Row], say: Say, *, registry: bool = False) -> Setup:
     """Loads what the test names; `say` prints progress. Raises `InputError`."""
     content = test.content
     say("  Loading values/variables ...")
@@ -81,6 +81,7 @@ def set_up(test: TestFile, rows: Sequence[Row], say: Say) -> Setup:
         mocks=_mocks(test),
         entries=_entries(test),
         images=context.images or None,
+        registry=registry_source(registry),
     )
     asked = [item.policy for item in policies.items if item.policy.identity.kind not in CLEANUP_KINDS]
     world = World(policies=asked, facts=facts, targets=targets, kinds=kinds, exceptions=exceptions, values=values, user=user)
