@@ -126,7 +126,7 @@ def merge(*groups: Iterable[Row]) -> list[Row]:
     for group in groups:
         for one in group:
             held = newest.get(key(one))
-            if held is None or _age(one) >= _age(held):
+            if held is None or stamp(one) >= stamp(held):
                 newest[key(one)] = one
     return sorted(newest.values(), key=_order)
 
@@ -218,7 +218,8 @@ def rows_of(report: Object) -> list[Row]:
 NAMES = {"message": "description", "resources": "subjects"}
 
 
-def _age(one: Row) -> int:
+def stamp(one: Row) -> int:
+    """Unix time of the row: the greater, the newer."""
     return int((one.get("timestamp") or {}).get("seconds") or 0)
 
 

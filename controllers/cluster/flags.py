@@ -24,6 +24,13 @@ def boolean(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"`{text}` is neither true nor false") from None
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a positive number")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A Go duration such as `1m30s`, in seconds."""
     total, number, rest = 0.0, "", text

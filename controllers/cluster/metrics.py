@@ -81,6 +81,7 @@ METRICS: Mapping[str, Definition] = {
     "pyvern_scan_age_seconds": Definition("gauge", ("resource_group", "resource"), "time since all objects were looked at"),
     "pyvern_scan_kinds": Definition("gauge", ("state",), "resources followed, being listed, or failing"),
     "kyverno_client_queries": Definition("counter", QUERY, "requests to the API server"),
+    "pyvern_scan_failing": Definition("gauge", ("resource_group", "resource", "reason"), "resources that cannot be read"),
     "kyverno_updaterequest": Definition("counter", (), "update requests stored"),
     "kyverno_cleanup_controller_deletedobjects": Definition("counter", CLEANUP, "objects deleted by cleanup policies"),
     "kyverno_cleanup_controller_errors": Definition("counter", CLEANUP, "objects that cleanup policies could not delete"),

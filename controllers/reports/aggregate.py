@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.watch import backoff
 from controllers.reports.forms import Form
-from controllers.reports.in_force import RuleKey
+from controllers.reports.in_force import Origin, Rules
 from controllers.reports.marks import OTHERS, SCAN, Marks, notes_of
 from engine import Object, report
 from engine.report import Row, Subject
@@ -23,25 +24,32 @@ WAITING = 100
 """Objects whose rows may wait to be written; then the scan waits."""
 TRIES = 6
 """Conflicts with other writers of one report after which it is left to them; an API server that is away is waited for."""
+REVIEWED = 30
+"""Seconds that the review of a change may lie before its event, clocks of two machines considered."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 logger = logging.getLogger("pyvern.aggregate")
 
 
 @dataclass(slots=True)
 class Job:
-    """What waits to be written about one object. `scan` is None when no scan has spoken."""
+    """What waits to be written about one object. `scan` is None when no scan has spoken.
+
+    `since`: Unix time before which no admission review was about the object as it is now.
+    """
 
     subject: Subject
     scan: list[Row] | None = None
     others: list[Row] = field(default_factory=list)
     done: list[asyncio.Future[None]] = field(default_factory=list)
     attempt: int = 0
+    since: int = 0
 
 
 class Aggregator:
     """Writes reports of objects, each object by one worker at a time. `rules` are the rules in force (`rules_of`).
 
-    `lost` is called with the subject of a report that somebody else deleted or changed.
+    `lost` is called with the subject of a report that somebody else deleted or changed. `limit`: reports that may be stored at
+    most, 0: any number.
     """
 
     def __init__(
@@ -49,16 +57,19 @@ class Aggregator:
         client: Client,
         form: Form,
         *,
-        rules: Callable[[], Mapping[RuleKey, bool]],
+        rules: Callable[[], Rules],
         lost: Callable[[Subject], None] = lambda subject: None,
         mine: Callable[[str], bool] = lambda uid: True,
         counted: Callable[[str], None] = lambda what: None,
+        limit: int = 0,
     ) -> None:
         self._client = client
         self._form = form
         self._rules = rules
         self._mine = mine
         self._counted = counted
+        self._limit = limit
+        self._full = False
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._busy: dict[str, Job] = {}
         self._delayed = 0
@@ -99,6 +110,12 @@ class Aggregator:
         done = asyncio.get_running_loop().create_future()
         job.done.append(done)
         await done
+
+    def outdated(self, uid: str) -> None:
+        """The object says something else now: what earlier reviews said of it is no longer true (spec 9.7)."""
+        mark = self.marks.get(uid)
+        if mark is not None and mark.others:
+            self._job(mark.subject).since = int(time.time()) - REVIEWED
 
     def prune(self, orphaned: Callable[[Subject], bool]) -> None:
         """The rules or the scanned kinds have changed: rows without a rule go, and scans of `orphaned` objects."""
@@ -163,16 +180,17 @@ class Aggregator:
         waiting.others[:0] = job.others
         waiting.done.extend(job.done)
         waiting.attempt = max(waiting.attempt, job.attempt)
+        waiting.since = max(waiting.since, job.since)
 
     async def _write(self, job: Job) -> None:
         uid = job.subject.uid
         rules = self._rules()
         if job.scan is not None:  # a policy may have gone since
-            job.scan = [one for one in job.scan if rules.get(report.key(one)[:3])]
+            job.scan = [one for one in job.scan if rules.get(report.key(one)[:3]) is Origin.SCAN]
         mark = self.marks.get(uid)
         if mark is None:
             rows = report.merge(self._in_force(job.others), job.scan or ())
-            if not rows:
+            if not rows or self._too_many():
                 return
             try:
                 await self._put("POST", job, rows, version="")
@@ -197,10 +215,13 @@ class Aggregator:
     async def _update(self, job: Job, stored: Object, path: str) -> None:
         before = self._form.rows(stored)
         rules = self._rules()
-        if job.scan is None:
-            kept = [one for one in before if report.key(one)[:3] in rules]
-        else:
-            kept = [one for one in before if rules.get(report.key(one)[:3]) is False]
+        kept = []
+        for one in before:
+            origin = rules.get(report.key(one)[:3])
+            if origin is None or (origin is Origin.SCAN and job.scan is not None):
+                continue
+            if origin is not Origin.REVIEW or report.stamp(one) >= job.since:
+                kept.append(one)
         rows = report.unchanged(report.merge(kept, self._in_force(job.others), job.scan or ()), before)
         metadata = stored["metadata"]
         if not rows:
@@ -211,6 +232,16 @@ class Aggregator:
         else:
             self.marks.remember(job.subject, metadata)
             self._counted("saved")
+
+    def _too_many(self) -> bool:
+        """Are as many reports stored as may be? Those that are left out come with a later scan."""
+        full = 0 < self._limit <= len(self.marks)
+        if full:
+            self._counted("dropped")
+        if full is not self._full:
+            self._full = full
+            logger.warning("%d reports of %d are stored%s", len(self.marks), self._limit, ": new ones wait" if full else "")
+        return full
 
     def _in_force(self, rows: Iterable[Row]) -> list[Row]:
         """Those of rules in force that the scan says nothing about, or not yet."""
@@ -237,8 +268,8 @@ class Aggregator:
 
     def _annotations(self, job: Job, rows: list[Row]) -> dict[str, str]:
         rules = self._rules()
-        scanned = [one for one in rows if rules.get(report.key(one)[:3])]
-        others = {one["policy"] for one in rows if not rules.get(report.key(one)[:3])}
+        scanned = [one for one in rows if rules.get(report.key(one)[:3]) is Origin.SCAN]
+        others = {one["policy"] for one in rows if rules.get(report.key(one)[:3]) is not Origin.SCAN}
         notes = {}
         if job.scan is not None:
             notes[SCAN] = report.fingerprint(job.scan)

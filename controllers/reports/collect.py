@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from controllers.cluster import ephemeral_reports
@@ -19,7 +19,7 @@ from controllers.cluster.lease import now_utc
 from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages, pages
 from controllers.reports.aggregate import Aggregator
 from controllers.reports.forms import OURS
-from controllers.reports.in_force import RuleKey
+from controllers.reports.in_force import Origin, Rules
 from controllers.reports.inventory import Inventory
 from engine import report
 from engine.report import Subject
@@ -47,7 +47,7 @@ class Collector:
         *,
         aggregator: Aggregator,
         inventory: Inventory,
-        rules: Callable[[], Mapping[RuleKey, bool]],
+        rules: Callable[[], Rules],
         allowed: frozenset[str],
         mine: Callable[[str], bool],
         hold: float = HOLD,
@@ -138,7 +138,11 @@ class Collector:
             await asyncio.sleep(self._hold)
         rules = self._rules()
         scanned = self._is_scanned(stored)
-        rows = [one for one in stored.rows if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]))]
+        rows = [
+            one
+            for one in stored.rows
+            if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]) is Origin.SCAN)
+        ]
         if rows:
             await self._aggregator.admitted(subject, rows)
         await self._client.delete(stored.path)

@@ -7,14 +7,20 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, logging_format, results, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, logging_format, positive, results, seconds
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
     Flag("backgroundScan", boolean, True, "scan stored objects"),
     Flag("backgroundScanInterval", seconds, 3600.0, "time between two scans of everything"),
-    Flag("backgroundScanWorkers", int, 2, "accepted; each kind is scanned on its own"),
-    Flag("aggregationWorkers", int, 10, "reports written at the same time"),
+    Flag("backgroundScanWorkers", positive, 2, "objects judged at the same time, of all kinds together"),
+    Flag("aggregationWorkers", positive, 10, "reports written at the same time"),
+    Flag(
+        "maxBackgroundReports",
+        int,
+        10000,
+        "ephemeral reports of scans (--policyReports=false) stored at most; 0: any",
+    ),
     Flag("admissionReports", boolean, True, "take over results of admission requests"),
     Flag("aggregateReports", boolean, True, "merge ephemeral reports into reports"),
     Flag("policyReports", boolean, True, "write PolicyReports; otherwise results stay in ephemeral reports"),
@@ -44,7 +50,6 @@ ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
     "resyncPeriod": seconds,
     "mutatingAdmissionPolicyReports": boolean,
-    "maxBackgroundReports": int,
     "controllerRuntimeMetricsAddress": str,
 }
 """Kyverno's flags that manifests carry and that change nothing here (yet): checked for their form, otherwise without effect."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from enum import StrEnum
 
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.reports.reach import Key, resources_of, takes_part, together
-from engine import Effect, Policy, PolicyException, PolicySet, report
+from engine import Effect, Policy, PolicyException, PolicySet, Rule, report
 
 PolicyKey = tuple[str, str, str]
 """(kind, namespace, name)."""
@@ -14,30 +15,42 @@ RuleKey = tuple[str, str, str]
 """(source, policy, rule) of a row."""
 
 
-def rules_of(policies: Iterable[Policy], *, scanning: bool) -> dict[RuleKey, bool]:
-    """The rules in force that may have rows. True: the scan finds all its rows, so that it is right about them."""
-    index: dict[RuleKey, bool] = {}
+class Origin(StrEnum):
+    """Who finds all rows of a rule: the scan, every admission review of the object, or something that happens once."""
+
+    SCAN = "scan"
+    REVIEW = "review"
+    OCCASION = "occasion"
+
+
+Rules = Mapping[RuleKey, Origin]
+
+
+def rules_of(policies: Iterable[Policy], *, scanning: bool, reporting: Container[Effect]) -> dict[RuleKey, Origin]:
+    """The rules in force that may have rows: those with one of the effects `reporting`."""
+    index: dict[RuleKey, Origin] = {}
     for policy in policies:
         if not report.reported(policy.identity):
             continue
         source = report.SOURCES.get(policy.identity.kind, report.KYVERNO)
         for rule in policy.rules:
-            scanned = scanning and policy.background and rule.effect is Effect.VALIDATE and not rule.needs_user
-            index[source, policy.identity.key, rule.name] = scanned
+            if rule.effect in reporting:
+                index[source, policy.identity.key, rule.name] = _origin(policy, rule, scanning=scanning)
     return index
 
 
 class InForce:
     """`policies` are asked by scans, `rules` may have rows in reports, `reach` says which resources a policy is about.
 
-    `scanning`: whether stored objects are scanned at all.
+    `scanning`: whether stored objects are scanned at all; `reporting`: the effects of rules whose results are reported.
     """
 
-    def __init__(self, *, scanning: bool) -> None:
-        self._scanning = scanning
+    def __init__(self, *, scanning: bool, reporting: Container[Effect]) -> None:
+        self._scanning = scanning and Effect.VALIDATE in reporting
+        self._reporting = reporting
         self._exceptions: dict[tuple[str, str], PolicyException] = {}
         self.policies = PolicySet()
-        self.rules: dict[RuleKey, bool] = {}
+        self.rules: Rules = {}
         self.reach: dict[PolicyKey, frozenset[Key]] = {}
 
     def renew(self, policies: PolicySet, native: Iterable[Policy] = ()) -> None:
@@ -45,7 +58,7 @@ class InForce:
         for policy in native:
             policies = policies.plus(policy)
         self.policies = policies
-        self.rules = rules_of(policies, scanning=self._scanning)
+        self.rules = rules_of(policies, scanning=self._scanning, reporting=self._reporting)
 
     def aim(self, discovery: Discovery) -> dict[Key, Resource]:
         """What the policies reach, given what the API server serves; returns the resources to follow."""
@@ -76,6 +89,12 @@ class InForce:
         """Resources for which some policy reads labels of namespaces."""
         readers = (p for p in self.policies if any(rule.match.needs_namespace_labels for rule in p.rules))
         return {key for policy in readers for key in self.reach.get(_key(policy), ())}
+
+
+def _origin(policy: Policy, rule: Rule, *, scanning: bool) -> Origin:
+    if rule.effect is not Effect.VALIDATE:
+        return Origin.OCCASION
+    return Origin.SCAN if scanning and policy.background and not rule.needs_user else Origin.REVIEW
 
 
 def _key(policy: Policy) -> PolicyKey:

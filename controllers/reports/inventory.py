@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.discovery import Resource
@@ -65,7 +65,8 @@ class Collection:
 class Inventory:
     """Follows the wanted resources. A resource that cannot be read is tried again for ever and stops no other.
 
-    `failed` hears of faults of this program.
+    `workers` objects are inspected at a time, of all resources together. `changed` hears the uid of an object that says something
+    else than before; `failed` hears of faults of this program.
     """
 
     def __init__(
@@ -73,12 +74,18 @@ class Inventory:
         client: Client,
         inspect: Inspect,
         *,
+        workers: int = 1,
         mine: Callable[[str], bool] = lambda uid: True,
+        changed: Callable[[str], None] = lambda uid: None,
         failed: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._client = client
         self._inspect = inspect
+        self._slots = asyncio.Semaphore(workers)
+        self._looking: dict[str, asyncio.Event] = {}
+        self._workers = workers
         self._mine = mine
+        self._object_changed = changed
         self._failed = failed
         self._running: dict[Key, tuple[Collection, asyncio.Task[None]]] = {}
 
@@ -161,9 +168,8 @@ class Inventory:
         if page.first:
             seen.clear()
         first_list = not collection.listed.is_set()
-        for document in page.objects:
-            seen.add(document["metadata"]["uid"])
-            await self._look(collection, document, again=first_list)
+        seen.update(document["metadata"]["uid"] for document in page.objects)
+        await self._look_at_all(collection, page.objects, again=first_list)
         collection.error = ""
         if page.last:
             for uid in [uid for uid in collection.hashes if uid not in seen]:
@@ -183,15 +189,43 @@ class Inventory:
         else:
             await self._look(collection, event.object, again=False)
 
-    async def _look(self, collection: Collection, document: Object, *, again: bool) -> None:
+    async def _look_at_all(
+        self, collection: Collection, documents: Iterable[Object], *, again: bool, newer: Container[str] = ()
+    ) -> None:
+        """As many at a time as there are workers: some policies ask the network about each object."""
+        rest = iter(documents)
+
+        async def work() -> None:
+            for document in rest:
+                await self._look(collection, document, again=again, newer=newer)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(work())
+
+    async def _look(self, collection: Collection, document: Object, *, again: bool, newer: Container[str] = ()) -> None:
+        """`newer`: uids of which a newer body has been seen; it was judged by the policies of now as well."""
         uid = document["metadata"]["uid"]
+        while (busy := self._looking.get(uid)) is not None:  # two bodies of one object are judged one after the other
+            await busy.wait()
+        if uid in newer:
+            return
         if not self._mine(uid):
             collection.hashes.pop(uid, None)
             return
         digest = bytes.fromhex(content_hash(document))
-        if again or collection.hashes.get(uid) != digest:
+        before = collection.hashes.get(uid)
+        if again or before != digest:
             collection.hashes[uid] = digest
-            await self._inspect(collection.resource, document, again)
+            if before is not None and before != digest:
+                self._object_changed(uid)
+            done = self._looking[uid] = asyncio.Event()
+            try:
+                async with self._slots:
+                    await self._inspect(collection.resource, document, again)
+            finally:
+                del self._looking[uid]
+                done.set()
             await asyncio.sleep(0)
 
     async def _sweep_for_ever(self, collection: Collection) -> None:
@@ -220,8 +254,6 @@ class Inventory:
 
     async def _sweep(self, collection: Collection, target: Target, touched: set[str]) -> None:
         async for page, _ in pages(self._client, target, size=PAGE):
-            for document in page.objects:
-                # INVARIANT (newest wins): the watch may have shown a newer body than this page has; it was judged by the
-                # policies of now, because they changed before the list began.
-                if document["metadata"]["uid"] not in touched:
-                    await self._look(collection, document, again=True)
+            # INVARIANT (newest wins): the watch may have shown a newer body than this page has; it was judged by the
+            # policies of now, because they changed before the list began.
+            await self._look_at_all(collection, page.objects, again=True, newer=touched)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from controllers.cluster.events import Event, Events, Reference
 from controllers.cluster.exceptions import count_hits
 from controllers.cluster.metrics import HistogramCell, Metrics
 from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.reports.inventory import Collection
+from controllers.reports.reach import Key
 from controllers.reports.scan import Scanned
 from engine import Response, Result, Rule, Status
 
@@ -41,8 +42,10 @@ class Observer:
                 else:
                     self._events.put(event)
 
-    def state(self, collections: Iterable[Collection], *, waiting: int, reports: int, replicas: int) -> None:
-        """The gauges of this moment."""
+    def state(
+        self, collections: Iterable[Collection], failing: Mapping[Key, str], *, waiting: int, reports: int, replicas: int
+    ) -> None:
+        """The gauges of this moment. `failing`: the resources that cannot be read, and why."""
         objects: dict[tuple[str, ...], float] = {}
         age: dict[tuple[str, ...], float] = {}
         kinds: dict[tuple[str, ...], float] = {("followed",): 0, ("listing",): 0, ("failing",): 0}
@@ -51,11 +54,12 @@ class Observer:
             objects[name] = len(collection.hashes)
             if collection.scanned:
                 age[name] = time.time() - collection.scanned
-            state = "failing" if collection.error else "followed" if collection.listed.is_set() else "listing"
+            state = "failing" if name in failing else "followed" if collection.listed.is_set() else "listing"
             kinds[state,] += 1
         self._metrics.gauge("pyvern_scan_objects", objects)
         self._metrics.gauge("pyvern_scan_age_seconds", age)
         self._metrics.gauge("pyvern_scan_kinds", kinds)
+        self._metrics.gauge("pyvern_scan_failing", {(*name, reason): 1 for name, reason in failing.items()})
         self._metrics.gauge("pyvern_reports_waiting", {(): waiting})
         self._metrics.gauge("pyvern_reports_stored", {(): reports})
         self._metrics.gauge("pyvern_replicas", {(): replicas})

@@ -23,13 +23,14 @@ from controllers.reports import forms
 from controllers.reports.aggregate import Aggregator
 from controllers.reports.changes import Changes
 from controllers.reports.collect import Collector
+from controllers.reports.condition import Condition
 from controllers.reports.in_force import InForce
 from controllers.reports.inventory import Inventory
 from controllers.reports.members import Members
 from controllers.reports.native_policies import NativePolicies
 from controllers.reports.observe import Observer, counter
 from controllers.reports.scan import Scanner
-from engine import Effect, PolicyException, Request, compile_filters
+from engine import PolicyException, Request, compile_filters
 
 STATE_EVERY = 2.0
 DRAIN = 5.0
@@ -49,7 +50,7 @@ class Reports(Operator):
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials)
         self._filters: Callable[[Request], bool] = _nothing
-        self.in_force = InForce(scanning=flags.backgroundScan and Effect.VALIDATE in flags.enableReporting)
+        self.in_force = InForce(scanning=flags.backgroundScan, reporting=flags.enableReporting)
         self.policies = Policies(lambda entry, change: self.changes.policy(entry, change))
         self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
         self.native = NativePolicies(lambda names: self.changes.native(names))
@@ -57,6 +58,7 @@ class Reports(Operator):
             self._lease_client, namespace=environment.namespace, identity=environment.pod, changed=self._members_changed
         )
         self._observer = Observer(self.metrics, self.events)
+        self._condition = Condition(self._lease_client, namespace=environment.namespace, deployment=environment.deployment)
         self.form = _form(flags)
         self.aggregator = Aggregator(
             self._client,
@@ -65,6 +67,7 @@ class Reports(Operator):
             lost=lambda subject: self._tasks.spawn("revisit", self.changes.revisit(subject)),
             mine=self.members.mine,
             counted=counter(self.metrics, "pyvern_reports"),
+            limit=flags.maxBackgroundReports if self.form is forms.EPHEMERAL_REPORTS else 0,
         )
         self._scanner = Scanner(
             policies=lambda: self.in_force.policies,
@@ -76,7 +79,14 @@ class Reports(Operator):
             looked=self._observer.looked,
             failed=lambda: self.metrics.count("pyvern_scan_failures"),
         )
-        self.inventory = Inventory(self._client, self._scanner.inspect, mine=self.members.mine, failed=self._fail)
+        self.inventory = Inventory(
+            self._client,
+            self._scanner.inspect,
+            workers=flags.backgroundScanWorkers,
+            mine=self.members.mine,
+            changed=self.aggregator.outdated,
+            failed=self._fail,
+        )
         self.changes = Changes(
             policies=lambda: self.policies.snapshot,
             native=self.native.compiled,
@@ -106,7 +116,7 @@ class Reports(Operator):
             self._tasks.spawn("native policies", self.native.run(self._client))
             await self.native.wait()
         self._tasks.spawn("namespaces", follow(self._client, NAMESPACES, self.changes.namespace))
-        self._tasks.spawn("leadership", self._leadership.run(_lead))
+        self._tasks.spawn("leadership", self._leadership.run(self._lead))
         self._tasks.spawn("members", self.members.run())
         await self.policies.wait()
         await self.exceptions.synced.wait()
@@ -166,11 +176,20 @@ class Reports(Operator):
             collections = self.inventory.collections.values()
             self._observer.state(
                 collections,
+                self._condition.look(collections),
                 waiting=self.aggregator.waiting,
                 reports=len(self.aggregator.marks),
                 replicas=len(self.members.names),
             )
             await asyncio.sleep(STATE_EVERY)
+
+    async def _lead(self) -> None:
+        """The Lease says who answers for the installation; the work itself is shared (members)."""
+        self._condition.forget()
+        while True:
+            await asyncio.sleep(STATE_EVERY)
+            if self.ready:
+                await self._condition.write()
 
     # End
 
@@ -184,11 +203,6 @@ class Reports(Operator):
         await self.members.leave()
         await self._tasks.end("leadership")
         await self._leadership.release()
-
-
-async def _lead() -> None:
-    """The Lease says who answers for the installation; the work itself is shared (members)."""
-    await asyncio.Event().wait()
 
 
 def _form(flags: argparse.Namespace) -> forms.Form:

@@ -24,7 +24,7 @@ from controllers.reports.inventory import Inventory
 from controllers.reports.scan import Scanned, Scanner
 from deploy.local.api import Api
 from deploy.local.control_plane import ControlPlane
-from engine import GroupVersionResource, Object, PolicySet, compile_policy
+from engine import Effect, GroupVersionResource, Object, PolicySet, compile_policy
 from engine.report import Subject
 from tests.controllers.line import until
 
@@ -111,7 +111,7 @@ class Cluster:
         self.counts: list[str] = []
         self._scanned: list[Scanned] = []
         self._lost: list[Subject] = []
-        rules = lambda: rules_of(self.policies, scanning=True)  # noqa: E731
+        rules = lambda: rules_of(self.policies, scanning=True, reporting=tuple(Effect))  # noqa: E731
         self.aggregator = Aggregator(
             client, forms.POLICY_REPORTS, rules=rules, lost=self._lost.append, counted=self.counts.append
         )
