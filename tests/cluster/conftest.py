@@ -1,4 +1,4 @@
-"""What tests of the admission operator share."""
+"""What tests of the admission and of the reports operator share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from deploy.local.api import Api
 from deploy.local.control_plane import ControlPlane
-from deploy.local.operators import Running
+from deploy.local.operators import Operators, Running
 from tests.cluster.calls import CPOL, RESOURCE_HOOKS, Document, ready, until
+from tests.cluster.reported import NAMESPACE, PATHS, reports
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +39,25 @@ def apply(api: Api) -> Iterator[Callable[[Document], Document]]:
     if made:
         until(lambda: not api.ask(RESOURCE_HOOKS).get("webhooks"))
         time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def reports_operator(operators: Operators, control_plane: ControlPlane) -> Iterator[Running]:
+    """One reports operator, with exceptions on, that the tests of a module share."""
+    api = control_plane.api
+    if api.find(f"/api/v1/namespaces/{NAMESPACE}") is None:
+        api.ask("/api/v1/namespaces", method="POST", body={"metadata": {"name": NAMESPACE}})
+    yield operators.start("reports", flags={"enablePolicyException": "true", "exceptionNamespace": "*"})
+    operators.stop("reports")
+
+
+@pytest.fixture
+def reported(control_plane: ControlPlane, reports_operator: Running) -> Iterator[Api]:
+    """The API server; objects that a test makes in NAMESPACE, and policies, are gone after it, and so are the reports."""
+    api = control_plane.api
+    yield api
+    for path in PATHS:
+        for item in api.ask(path)["items"]:
+            if item["metadata"]["name"] != "kube-root-ca.crt":
+                api.ask(f"{path}/{item['metadata']['name']}", method="DELETE")
+    until(lambda: reports(api) == {}, timeout=60)
