@@ -241,6 +241,7 @@ def _entry_data(spec: Mapping[str, Any], cluster: Cluster) -> Any:
 def _projections(spec: Mapping[str, Any]) -> tuple[list[Mapping[str, str]], str]:
     call = spec.get("apiCall")
     written = spec.get("projections") or []
-    if not isinstance(written, list) or not all(isinstance(p, dict) and {"name", "path"} <= p.keys() for p in written):
-        raise LookupFailed(None, "projections want a name and a path")
-    return written, str(call.get("jmesPath") or "") if isinstance(call, dict) else ""
+    if not isinstance(written, list) or not all(isinstance(p, dict) and {"name", "jmesPath"} <= p.keys() for p in written):
+        raise LookupFailed(None, "projections want a name and a jmesPath")
+    field_path = str(call.get("jmesPath") or "") if isinstance(call, dict) else ""
+    return [{"name": p["name"], "path": p["jmesPath"]} for p in written], field_path

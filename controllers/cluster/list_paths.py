@@ -1,4 +1,4 @@
-"""Collections that policies read by API path, answered from memory: which paths, since when, until when (docs/decisions/0015)."""
+"""Collections that policies read by API path, answered from memory: which paths, since when, until when (docs/decisions/0016)."""
 
 from __future__ import annotations
 

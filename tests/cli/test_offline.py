@@ -116,7 +116,7 @@ def test_global_context_entries_among_the_resources_are_answered() -> None:
     Path("entry.yaml").write_text(
         "apiVersion: kyverno.io/v2alpha1\nkind: GlobalContextEntry\nmetadata: {name: deployments}\n"
         "spec:\n  kubernetesResource: {group: apps, version: v1, resource: deployments, namespace: team}\n"
-        "  projections: [{name: names, path: '[].metadata.name'}]\n"
+        "  projections: [{name: names, jmesPath: '[].metadata.name'}]\n"
     )
     entry = "globalReference: {name: deployments, jmesPath: length(@)}"
     assert message(entry, "-r", "entry.yaml") == "<2>"
