@@ -20,7 +20,7 @@ import pytest
 from deploy.local.api import Api, Refused
 from deploy.local.control_plane import ControlPlane
 from deploy.local.operators import Operators, Running
-from tests.cluster.calls import CPOL, MAPS, config_map, policy, post, review, until
+from tests.cluster.calls import CPOL, HOOKS, MAPS, config_map, policy, post, review, until
 from tests.registry import PASSWORD, USER, basic, by_password, registry
 from tests.services import Service, service
 
@@ -187,6 +187,8 @@ def test_max_context_size_limits_what_an_entry_holds(apply: Apply, api: Api, rea
 
 def test_a_namespaced_policy_stays_in_its_namespace(api: Api, admission: Running) -> None:
     policies = "/apis/kyverno.io/v1/namespaces/default/policies"
+    until(lambda: api.find(f"{HOOKS}/kyverno-policy-validating-webhook-cfg"))
+    time.sleep(0.3)  # the API server takes the configuration from its own watch
     for context in (
         {"apiCall": {"urlPath": "/api/v1/namespaces/kube-system/configmaps"}},
         {"configMap": {"name": "kyverno", "namespace": "kyverno"}},
