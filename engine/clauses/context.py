@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.clauses.pull_secrets import pull_secrets
 from engine.clauses.template import Template, compile_template
+from engine.clauses.url_path import url_path_problem
 from engine.document.size import longer
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed
 from engine.facts import Lookup, Source
@@ -15,7 +16,6 @@ from engine.held import Held
 from engine.lang import go_json
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import Document, Expression, compile_expression
-from engine.request import Request
 from engine.scope import Loader, Scope
 
 RESERVED = ("images", "request", "serviceAccountName", "serviceAccountNamespace", "element", "elementIndex")
@@ -173,7 +173,7 @@ def _api_call(body: Mapping[str, Any], entry: _Entry) -> Loader:
             lookup = Lookup("service", key, method, payload, (*ca_bundle, *pairs), entry.policy_namespace)
         return _looked_up(scope, lookup, f"failed to fetch data for APICall context entry {entry.name}")
 
-    return _called(fetch, query, default)
+    return _called(entry.name, fetch, query, default)
 
 
 def _global_reference(body: Mapping[str, Any], entry: _Entry) -> Loader:
@@ -186,7 +186,7 @@ def _global_reference(body: Mapping[str, Any], entry: _Entry) -> Loader:
         lookup = Lookup("globalReference", key, namespace=entry.policy_namespace)
         return _looked_up(scope, lookup, f"failed to fetch data for global reference {key}")
 
-    return _called(fetch, _query(body, entry), _default(body, entry))
+    return _called(entry.name, fetch, _query(body, entry), _default(body, entry))
 
 
 def _image_registry(body: Mapping[str, Any], entry: _Entry) -> Loader:
@@ -198,25 +198,14 @@ def _image_registry(body: Mapping[str, Any], entry: _Entry) -> Loader:
 
     def fetch(scope: Scope) -> Any:
         key = str(reference(scope))
-        pull_secrets = _pull_secrets(scope.request)
-        named = (("pullSecrets", go_json.dumps(pull_secrets)),) if pull_secrets else ()
+        mine = pull_secrets(scope.request)
+        named = (("pullSecrets", go_json.dumps(mine)),) if mine else ()
         lookup = Lookup("imageData", key, options=(*options, *named), namespace=entry.policy_namespace)
         return _looked_up(scope, lookup, f"failed to fetch image data for context entry {entry.name}")
 
-    return _called(fetch, _query(body, entry), None)
+    return _called(entry.name, fetch, _query(body, entry), None)
 
 
-def _pull_secrets(request: Request) -> list[str]:
-    """The Secrets with which the object's own Pods would pull images, as `namespace/name` (spec 2.9)."""
-    pod: Any = request.object or request.old_object
-    for step in _POD_SPECS.get(request.kind.kind, ("spec", "template", "spec")):
-        pod = pod.get(step) if isinstance(pod, dict) else None
-    secrets = pod.get("imagePullSecrets") if isinstance(pod, dict) else None
-    names = [secret.get("name") for secret in secrets if isinstance(secret, dict)] if isinstance(secrets, list) else []
-    return [f"{request.namespace}/{name}" for name in names if name and isinstance(name, str)]
-
-
-_POD_SPECS = {"Pod": ("spec",), "CronJob": ("spec", "jobTemplate", "spec", "template", "spec")}
 SOURCES: dict[str, Callable[[Mapping[str, Any], _Entry], Loader]] = {
     "variable": _variable,
     "configMap": _config_map,
@@ -232,20 +221,27 @@ _FACT_SOURCES: dict[str, Source] = {
 }
 
 
-def _called(fetch: Loader, query: Callable[[Scope, Any, Any], Any] | None, default: Callable[[Scope], Any] | None) -> Loader:
-    """Fetch, then the entry's jmesPath on what came; `default` answers for errors and null (spec 2.10)."""
+def _called(
+    name: str, fetch: Loader, query: Callable[[Scope, Any, Any], Any] | None, default: Callable[[Scope], Any] | None
+) -> Loader:
+    """Fetch, then the entry's jmesPath on what came; `default` answers for errors and null (spec 2.10).
+
+    What is kept in memory (`Held`) has limits of its own; what else came may be as long as any variable.
+    """
 
     def load(scope: Scope) -> Any:
         try:
-            found = fetch(scope)
+            answer = found = fetch(scope)
             if query is not None:
-                found = query(scope, found, found)
+                found = query(scope, answer, _OUTSIDE)
         except EvaluationError:
             if default is None:
                 raise
             return default(scope)
         if found.__class__ is Held:
             found = found.value
+        elif answer.__class__ is not Held and longer(found, scope.facts.max_size):
+            raise EvaluationError(f"failed to add context entry {name}: context size limit exceeded")
         return default(scope) if found is None and default is not None else found
 
     return load
@@ -294,7 +290,7 @@ def _query(body: Mapping[str, Any], entry: _Entry) -> Callable[[Scope, Any, Any]
         except ExpressionSyntaxError as error:
             raise EvaluationError(f"failed to parse JMESPath {written}: {error.reason}") from error
         except ExpressionError as error:
-            if value.__class__ is Held:
+            if shown is _OUTSIDE:
                 raise EvaluationError(f"failed to apply JMESPath {written} for context entry {entry.name}: {error}") from error
             of = "<nil>" if shown is None else go_json.dumps(shown)
             raise EvaluationError(
@@ -302,6 +298,10 @@ def _query(body: Mapping[str, Any], entry: _Entry) -> Callable[[Scope, Any, Any]
             ) from error
 
     return query
+
+
+_OUTSIDE = object()
+"""Stands for a value that messages do not show: megabytes, or what who reads the message may not see."""
 
 
 def _searched(expression: Expression, value: Any, scope: Scope) -> Any:
@@ -319,24 +319,3 @@ def _looked_up(scope: Scope, lookup: Lookup, failure: str) -> Any:
         return scope.held(lookup)
     except LookupFailed as error:
         raise EvaluationError(f"{failure}: {error.reason}") from error
-
-
-_NAMESPACED = re.compile(r"/(?:api/[^/]+|apis/[^/]+/[^/]+)/namespaces/([^/]+)(?:/.*)?")
-
-
-def url_path_problem(url_path: str, policy_namespace: str) -> str:
-    """Why the API path must not be called; empty if it may.
-
-    Steps such as `..` or their percent-encodings could leave the place the author named (a variable may hold anything); a
-    namespaced policy reads only below its own namespace.
-    """
-    path = url_path.partition("?")[0]
-    if not path.startswith("/"):
-        return f"urlPath `{url_path}` must start with a slash"
-    if "%" in path or "\\" in path or any(step in (".", "..", "") for step in path[1:].rstrip("/").split("/") if path != "/"):
-        return f"urlPath `{url_path}` must be a plain path"
-    if policy_namespace:
-        match = _NAMESPACED.fullmatch(path)
-        if match is None or match[1] != policy_namespace:
-            return f"a namespaced policy may only call paths within its own namespace `{policy_namespace}`, not `{url_path}`"
-    return ""

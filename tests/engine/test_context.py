@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.clauses.context import compile_context, url_path_problem
+from engine.clauses.context import compile_context
 from engine.clauses.request_variables import bind_request
+from engine.clauses.url_path import url_path_problem
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed, Unknown
 from engine.facts import Facts, Lookup
 from engine.request import GroupVersionKind, Request
@@ -200,3 +201,53 @@ def test_what_is_refused(entry: Any) -> None:
 )
 def test_paths_a_namespaced_policy_may_call(path: str, allowed: bool) -> None:
     assert (url_path_problem(path, "team") == "") is allowed
+
+
+def service(**more: Any) -> dict[str, Any]:
+    return {"name": "x", "apiCall": {"service": {"url": "https://svc.example/x"}, **more}}
+
+
+def answered(entry: dict[str, Any], answer: Any, *, max_size: int = 1000) -> Any:
+    facts = Facts({Lookup("service", "https://svc.example/x"): answer}, max_size=max_size)
+    root = Scope(Request(operation="CREATE", kind=GroupVersionKind("", "v1", "Thing"), object=OBJECT), facts=facts)
+    compile_context([entry], path="spec.rules[0].context")(root)
+    return root.field("x")
+
+
+def test_an_answer_may_be_as_long_as_any_variable() -> None:
+    long = {"a": "x" * 2000, "b": 1}
+    with pytest.raises(EvaluationError, match=r"^failed to add context entry x: context size limit exceeded$"):
+        answered(service(default="d"), long)
+    assert answered(service(jmesPath="b"), long) == 1
+    assert answered(service(), long, max_size=3000) == long
+
+
+def test_messages_do_not_show_what_came_from_outside() -> None:
+    with pytest.raises(EvaluationError) as caught:
+        answered(service(jmesPath="nope"), {"password": "secret"})
+    assert str(caught.value) == 'failed to apply JMESPath nope for context entry x: Unknown key "nope" in path'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "names"),
+    [
+        ("Pod", {"spec": {"imagePullSecrets": [{"name": "a"}, {"name": "b"}]}}, '["prod/a","prod/b"]'),
+        ("Deployment", {"spec": {"template": {"spec": {"imagePullSecrets": [{"name": "a"}]}}}}, '["prod/a"]'),
+        ("Pod", {"spec": {"imagePullSecrets": [{}, None, {"name": 7}]}}, ""),
+        ("Pod", {"spec": {"imagePullSecrets": "a"}}, ""),
+    ],
+)
+def test_images_are_asked_for_with_the_pull_secrets_of_the_pod(kind: str, body: dict[str, Any], names: str) -> None:
+    request = Request(operation="CREATE", kind=GroupVersionKind("", "v1", kind), object=body, namespace="prod")
+    root = Scope(request)
+    credentials = {"secrets": ["c"], "allowInsecureRegistry": True}
+    entry = {"name": "x", "imageRegistry": {"reference": "nginx", "imageRegistryCredentials": credentials}}
+    compile_context([entry], path="spec.rules[0].context")(root)
+    with pytest.raises(Unknown) as asked:
+        root.field("x")
+    (lookup,) = asked.value.lookups
+    assert dict(lookup.options) == {
+        "allowInsecureRegistry": "true",
+        "secrets": '["c"]',
+        **({"pullSecrets": names} if names else {}),
+    }
