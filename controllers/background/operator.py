@@ -120,7 +120,6 @@ class Background(Operator):
     # Changes
 
     def _policy_changed(self, entry: Entry, change: Change) -> None:
-        self.memory.want(self.policies.snapshot)
         metadata = entry.document["metadata"]
         key = (entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"])
         before = self._known.pop(key, None)
