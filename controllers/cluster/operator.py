@@ -122,7 +122,8 @@ class Operator:
         """Lives until SIGTERM or SIGINT. Raises what ended it otherwise, `CannotStart` among others."""
         async with self._client, self._lease_client, self._outside:
             registry = kopf.OperatorRegistry()
-            kopf.on.startup(registry=registry, id="start")(self._started_by_kopf)
+            # What keeps it from starting ends the process: kopf alone would try again after a minute, half started.
+            kopf.on.startup(registry=registry, id="start", errors=kopf.ErrorsMode.PERMANENT)(self._started_by_kopf)
             kopf.on.login(registry=registry, id="login")(self._login)
             settings = operator_settings()
             self._adjust(settings)
@@ -138,9 +139,9 @@ class Operator:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._signalled)
-            await operator
-        if self._failed is not None:
-            raise self._failed
+            (ended,) = await asyncio.gather(operator, return_exceptions=True)
+        if (failed := self._failed or ended) is not None:
+            raise failed
 
     # What a controller fills in
 
@@ -164,7 +165,11 @@ class Operator:
     # Start
 
     async def _started_by_kopf(self, **_: Any) -> None:
-        await self._start()
+        try:
+            await self._start()
+        except Exception as error:  # goes on to `run`: kopf's own says only that an activity failed
+            self._failed = error
+            raise
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         return connection(self.credentials)

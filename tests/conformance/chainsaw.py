@@ -78,6 +78,7 @@ SAMPLES = (
 )
 """The areas of Kyverno's collection of policies that are of kyverno.io kinds."""
 PROFILES: Mapping[str, Profile] = {
+    "reports-exclude-result": Profile({"reports": {"allowedResults": "fail,warn,error,skip"}}),
     "force-failure-policy-ignore": Profile({"admission": {"forceFailurePolicyIgnore": "true"}}),
     "tls-certificates/ecdsa-self-signed": _keys("ECDSA"),
     "tls-certificates/ed25519-self-signed": _keys("Ed25519"),
