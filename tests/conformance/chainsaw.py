@@ -35,6 +35,7 @@ AREAS = (
     "autogen",
     "rangeoperators",
     "deferred",
+    "globalcontext",
     "validate",
     "policy-validation",
     "webhooks",
