@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from cli.errors import UsageError
-from cli.flags import GoCommand, ignored, list_option
+from cli.flags import PAYLOADS, GoCommand, ignored, list_option, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Options:
     parameter_resources: tuple[str, ...] = ()
     crds: tuple[str, ...] = ()
     git_branch: str = ""
+    username: str = ""
+    password: str = ""
     values_file: str = ""
     settings: tuple[str, ...] = ()
     user_info: str = ""
@@ -77,6 +79,8 @@ class Options:
 )
 @list_option("--crd-paths", "crds", help="CustomResourceDefinitions of the resources.")
 @click.option("-b", "--git-branch", metavar="BRANCH", default="", help="Branch of git URLs among the policies.")
+@click.option("--username", metavar="NAME", default="", help="Who asks for git repositories over HTTP.")
+@click.option("--password", metavar="PASSWORD", default="", help="The password, or token, of --username.")
 @click.option("-f", "--values-file", metavar="FILE", default="", help="File of kind Values with variables.")
 @list_option("-s", "--set", "settings", metavar="KEY=VALUE", help="Variables; not together with --values-file.")
 @click.option("-u", "--userinfo", "user_info", metavar="FILE", default="", help="File of kind UserInfo: who asks.")
@@ -108,7 +112,8 @@ class Options:
     help="After what time the cleanup operator deletes the generated exceptions.",
 )
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
-@ignored("--continue-on-fail", "--continue-on-error", "--concurrent", "--batch-size", "--show-performance")
+@ignored("--continue-on-fail", "--continue-on-error", "--concurrent", "--batch-size", "--show-performance", "-v", "--v")
+@refused(json=PAYLOADS, json_payload=PAYLOADS, http_payload=PAYLOADS, envoy_payload=PAYLOADS)
 def command(policies: tuple[str, ...], remove_color: bool, **flags: object) -> None:
     """Apply policies to resources from files or from a cluster, and say what they find.
 

@@ -20,7 +20,7 @@ from cli.kinds import with_definitions
 from cli.offline_facts import Cluster, OfflineFacts, entries_of, registry_source
 from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
-from cli.remote import checked_out
+from cli.remote import Credentials, checked_out
 from cli.resources import Resources, load_resources
 from cli.values import NO_CONTEXT, NO_VALUES, Values, load_context, load_user, load_values, values_of_flags
 from engine import Effect, Object, Policy, PolicyException, yaml_text
@@ -80,7 +80,7 @@ def applied(options: Options) -> int:
 
 
 def _given(options: Options) -> Given:
-    with checked_out(options.policies, options.git_branch) as paths:
+    with checked_out(options.policies, options.git_branch, Credentials(options.username, options.password)) as paths:
         policies = load_policies(paths)
     context = load_context(options.context_file) if options.context_file else NO_CONTEXT
     kinds = with_definitions(document.value for document in load_paths(options.crds).documents)

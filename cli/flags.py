@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
+from cli.errors import UsageError
+
+PAYLOADS = "JSON, HTTP and Envoy payloads are for policies of the group policies.kyverno.io, which are not evaluated yet"
 _WORDS = {"true": True, "false": False}
 
 
@@ -44,6 +48,25 @@ def ignored(*names: str) -> Callable[[Any], Any]:
         return function
 
     return decorate
+
+
+def refused(**reasons: str) -> Callable[[Any], Any]:
+    """Options of Kyverno's that cannot be served: asked for, they are an error that says why. `json="…"` is `--json`."""
+
+    def decorate(function: Any) -> Any:
+        for name, reason in reasons.items():
+            flag = f"--{name.replace('_', '-')}"
+            function = click.option(
+                flag, name, hidden=True, expose_value=False, multiple=True, callback=partial(_refuse, flag, reason)
+            )(function)
+        return function
+
+    return decorate
+
+
+def _refuse(flag: str, reason: str, _context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        raise UsageError(f"{flag}: {reason}")
 
 
 _IGNORED_SWITCHES = frozenset({"--continue-on-fail", "--continue-on-error", "--show-performance"})

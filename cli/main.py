@@ -27,6 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("cli.version", "Print the version."),
 }
 """Name -> (module with a click command `command`, help in one line)."""
+NOT_THERE: dict[str, str] = {
+    "fix": "`pyvern lint` names deprecated forms, they are not rewritten",
+    "migrate": "stored objects are not rewritten; `kubectl get … -o yaml | kubectl replace -f -` does it for a kind",
+    "oci": "policies are not pushed to or pulled from image registries",
+}
+"""Commands of Kyverno's without an equal here -> what to do."""
 
 
 class Commands(click.Group):
@@ -37,6 +43,8 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(cmd_name)
+        if cmd_name in NOT_THERE:
+            raise UsageError(f"there is no command `{cmd_name}`: {NOT_THERE[cmd_name]}")
         if entry is None:
             return None
         command: click.Command = import_module(entry[0]).command

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.errors import InputError, UsageError
-from cli.flags import GoCommand
+from cli.flags import GoCommand, ignored
 
 if TYPE_CHECKING:
     from cli.testfile import TestFile
@@ -52,6 +52,7 @@ class Options:
 @click.option("--remove-color", is_flag=True, help="No colours, even on a terminal.")
 @click.option("-b", "--git-branch", metavar="BRANCH", default="", help="Branch of git URLs.")
 @click.option("--registry", is_flag=True, help="Ask image registries for data of images (context.imageRegistry).")
+@ignored("-v", "--v")
 def command(paths: tuple[str, ...], remove_color: bool, output_format: str | None, **flags: object) -> None:
     """Run the tests of kyverno-test.yaml files below PATHS."""
     from cli.tables import colours_wanted

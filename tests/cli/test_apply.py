@@ -227,3 +227,17 @@ def test_the_table_shows_results() -> None:
     assert "│ ID │ POLICY         │ RULE       │ RESOURCE           │ RESULT │ REASON │" in out
     assert "│ 1  │ require-labels │ check-team │ default/Pod/badpod │ Fail   │ Fail   │" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("flag", ["--json", "--http-payload", "--envoy-payload"])
+def test_what_cannot_be_evaluated_is_refused_with_the_reason(flag: str) -> None:
+    ran = pyvern("apply", "policy.yaml", flag, "payload.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert ran.err.startswith(f"Error: {flag}: JSON, HTTP and Envoy payloads are for policies of the group policies.kyverno.io")
+
+
+@pytest.mark.parametrize("name", ["fix", "migrate", "oci"])
+def test_commands_that_are_not_there_say_what_to_do(name: str) -> None:
+    ran = pyvern(name, "policy", "x")
+    assert ran.status == 1
+    assert ran.err.startswith(f"Error: there is no command `{name}`: ")
