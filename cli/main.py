@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "docs": ("cli.docs", "Print the reference of all commands."),
     "exceptions": ("cli.exceptions", "List PolicyExceptions: when they end, what still needs them."),
     "explain": ("cli.explain", "Say why rules matched, were skipped, passed or failed."),
+    "impact": ("cli.impact.command", "Say what policies would do to a cluster before they are applied."),
     "jp": ("cli.jp", "Evaluate and parse JMESPath, list its functions."),
     "lint": ("cli.lint", "Find faults, dead rules and old forms in policies."),
     "report": ("cli.report_table", "Show policy reports of a cluster or a file, also as a page."),
@@ -63,7 +64,7 @@ def program() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process: 0, or 1 for any error, or what the command says."""
     try:
-        program(args=list(arguments) if arguments is not None else None, prog_name="pyvern", standalone_mode=False)
+        status = program(args=list(arguments) if arguments is not None else None, prog_name="pyvern", standalone_mode=False)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.Abort:
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    if isinstance(status, int) and status:
+        sys.exit(status)  # click catches Exit itself and gives its status back
 
 
 if __name__ == "__main__":
