@@ -13,10 +13,10 @@ SIGNS = {"deny": "✗", "audit": "!", "error": "!", "resolve": "✓", "mutate": 
 RED, GREEN, YELLOW, CYAN, BOLD = "31", "32", "33", "36", "1"
 COLOURS = {"✗": RED, "!": YELLOW, "✓": GREEN, "~": YELLOW, "+": GREEN, "-": RED}
 HEADINGS = {
-    "deny": "would be denied when created, and are not now",
-    "audit": "would fail under Audit, and do not now",
-    "error": "on which rules err",
-    "resolve": "would fail no longer, or less",
+    "deny": "would newly be denied, if created now",
+    "audit": "would newly fail under Audit",
+    "error": "on which rules would newly err",
+    "resolve": "would fail no longer, or with less weight",
     "mutate": "would be mutated",
     "create": "would be created",
     "change": "would be changed",
@@ -91,7 +91,7 @@ def _block(impact: Impact, paint: Paint) -> Iterator[str]:
     if not impact.counts:
         yield "  nothing would change"
     if impact.same:
-        yield f"  {_objects(impact.same)} fail as they do now"
+        yield f"  {_objects(impact.same)} as before: failing, or to be deleted"
     if impact.excepted:
         yield f"  {_objects(impact.excepted)} spared by PolicyExceptions"
     for rule, count in impact.later.items():

@@ -69,7 +69,7 @@ def findings(here: Path, policies: list[Document], snapshot: list[Document], *fl
 def test_a_new_policy_in_enforce_says_what_would_be_denied(here: Path) -> None:
     ran = impact(here, [team("Enforce")], [pod("good", team="a"), pod("bad")])
     assert "ClusterPolicy team (new)" in ran.out
-    assert "1 object would be denied when created" in ran.out
+    assert "1 object would newly be denied" in ran.out
     assert "shop/Pod/bad" in ran.out
     assert "shop/Pod/good" not in ran.out
     assert ran.status == 1
@@ -87,7 +87,7 @@ def test_audit_is_told_and_fails_only_where_it_is_named(here: Path) -> None:
 def test_only_what_is_new_against_the_policy_in_force_is_told(here: Path) -> None:
     same = impact(here, [team("Audit")], [pod("bad"), team("Audit")])
     assert "nothing would change" in same.out
-    assert "1 object fail as they do now" in same.out
+    assert "1 object as before" in same.out
     stricter = impact(here, [team("Enforce")], [pod("bad"), team("Audit")])
     assert "ClusterPolicy team (replaces the one in force)" in stricter.out
     assert "shop/Pod/bad  (fails under Audit now)" in stricter.out
@@ -265,7 +265,7 @@ def test_rules_that_err_are_told_as_such(here: Path) -> None:
         },
     )
     ran = impact(here, [broken], [pod("p")])
-    assert "1 object on which rules err" in ran.out
+    assert "1 object on which rules would newly err" in ran.out
     assert "nowhere" in ran.out
     assert ran.status == 1
 

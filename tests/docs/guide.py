@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tests.cli.program import pyvern
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("policies.md",)
+PAGES = ("policies.md", "impact.md")
 _BLOCK = re.compile(r'^```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<body>.*?)^```$', re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(?=## )", re.MULTILINE)
 
