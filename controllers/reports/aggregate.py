@@ -26,6 +26,8 @@ TRIES = 6
 """Conflicts with other writers of one report after which it is left to them; an API server that is away is waited for."""
 REVIEWED = 30
 """Seconds that the review of a change may lie before its event, clocks of two machines considered."""
+AHEAD = 300
+"""Seconds: a row from further in the future comes from a clock that was wrong, and is not newer than one of now."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 logger = logging.getLogger("pyvern.aggregate")
 
@@ -215,12 +217,18 @@ class Aggregator:
     async def _update(self, job: Job, stored: Object, path: str) -> None:
         before = self._form.rows(stored)
         rules = self._rules()
+        ahead = int(time.time()) + AHEAD
+        fresh = {report.key(one) for one in job.others}
         kept = []
         for one in before:
-            origin = rules.get(report.key(one)[:3])
-            if origin is None or (origin is Origin.SCAN and job.scan is not None):
+            origin, stamp = rules.get(report.key(one)[:3]), report.stamp(one)
+            if (
+                origin is None
+                or (origin is Origin.SCAN and job.scan is not None)
+                or (origin is Origin.REVIEW and stamp < job.since)
+            ):
                 continue
-            if origin is not Origin.REVIEW or report.stamp(one) >= job.since:
+            if stamp <= ahead or report.key(one) not in fresh:
                 kept.append(one)
         rows = report.unchanged(report.merge(kept, self._in_force(job.others), job.scan or ()), before)
         metadata = stored["metadata"]

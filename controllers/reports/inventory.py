@@ -27,7 +27,9 @@ Inspect = Callable[[Resource, Object, bool], Awaitable[None]]
 
 
 class Collection:
-    """What is known of one resource. `error` says why it cannot be read at the moment; `scanned` when all was last looked at."""
+    """What is known of one resource. `error` says why it cannot be read at the moment; `scanned` when all was last looked at, on
+    the monotonic clock, 0 before that.
+    """
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -176,7 +178,7 @@ class Inventory:
                 del collection.hashes[uid]
             seen.clear()
             if first_list:
-                collection.scanned = time.time()
+                collection.scanned = time.monotonic()
             collection.listed.set()
 
     async def _changed(self, collection: Collection, event: Changed) -> None:
@@ -242,7 +244,7 @@ class Inventory:
                     await self._sweep(collection, collection.target(namespace), collection.touched)
                 attempt = 0
                 if namespaces is None:
-                    collection.scanned = time.time()
+                    collection.scanned = time.monotonic()
             except FAILURES as error:
                 attempt += 1
                 logger.warning("scan of %s: %s (try %d)", collection.resource.plural, error, attempt)

@@ -53,7 +53,7 @@ class Observer:
             name = (collection.resource.group, collection.resource.plural)
             objects[name] = len(collection.hashes)
             if collection.scanned:
-                age[name] = time.time() - collection.scanned
+                age[name] = time.monotonic() - collection.scanned
             state = "failing" if name in failing else "followed" if collection.listed.is_set() else "listing"
             kinds[state,] += 1
         self._metrics.gauge("pyvern_scan_objects", objects)

@@ -9,6 +9,7 @@ import pytest
 
 from controllers.cluster.credentials import Credentials, from_kubeconfig
 from deploy.local.control_plane import ControlPlane
+from tests.controllers.scanning import Place
 
 
 @pytest.fixture
@@ -25,3 +26,12 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     api.ask("/api/v1/namespaces", method="POST", body={"metadata": {"name": name}})
     yield name
     api.ask(f"/api/v1/namespaces/{name}", method="DELETE")
+
+
+@pytest.fixture
+def place(control_plane: ControlPlane, credentials: Credentials, namespace: str) -> Iterator[Place]:
+    """Scans look at the whole cluster: so what a test made is gone before the next one."""
+    here = Place(control_plane.api, credentials, namespace)
+    yield here
+    for path in (here.pods, here.maps, here.ephr, here.polr):
+        here.api.ask(path, method="DELETE")
