@@ -21,6 +21,7 @@ def show(policies: tuple[str, ...], rules: tuple[str, ...], output: str) -> None
     """Print the generated rules of policies, as status.autogen.rules shows them in a cluster."""
     import yaml
 
+    from cli.errors import InputError
     from cli.policies import load_policies
 
     loaded = load_policies(policies)
@@ -37,7 +38,8 @@ def show(policies: tuple[str, ...], rules: tuple[str, ...], output: str) -> None
             click.echo(f"# policy {name}: {len(documents)} generated rule{'' if len(documents) == 1 else 's'}")
             if documents:
                 click.echo(yaml.dump(documents, Dumper=_plain_dumper(), sort_keys=False, allow_unicode=True), nl=False)
-    faults = [*loaded.errors, *(item.error for item in loaded.invalid)]
+    nothing = [InputError(path, "no policy in it") for path in loaded.empty]
+    faults = [*loaded.errors, *(item.error for item in loaded.invalid), *nothing]
     for fault in faults:
         click.echo(f"Error: {fault}", err=True)
     if faults:

@@ -51,14 +51,18 @@ def mapping(value: Any, path: str) -> dict[str, Any]:
 
 
 def kubernetes_object(value: Any, path: str) -> dict[str, Any]:
-    """A map with apiVersion and kind; metadata, labels and annotations are maps where they are there."""
+    """A map with apiVersion and kind; metadata, labels and annotations are maps, names are strings where they are there."""
     found = mapping(value, path)
     for field in ("apiVersion", "kind"):
-        if not isinstance(found.get(field), str) or not found[field]:
+        if not found.get(field):
             raise Misfit(_below(path, field), "Required value")
+        text(found[field], _below(path, field))
     metadata = found.get("metadata")
     if metadata is not None:
         mapping(metadata, _below(path, "metadata"))
+        for field in ("name", "generateName", "namespace"):
+            if metadata.get(field) is not None:
+                text(metadata[field], _below(path, f"metadata.{field}"))
         for field in ("labels", "annotations"):
             if metadata.get(field) is not None:
                 mapping(metadata[field], _below(path, f"metadata.{field}"))
@@ -73,7 +77,7 @@ def one_of(*values: str) -> Shape:
     def check(value: Any, path: str) -> str:
         found = text(value, path)
         if found not in values:
-            raise Misfit(path, f"`{found}` is none of {', '.join(values)}")
+            raise Misfit(path, f"`{found}` is none of {', '.join(value for value in values if value)}")
         return found
 
     return check

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cli.decode import Misfit, kubernetes_object
 from cli.errors import InputError
 from cli.kustomize import rendered, to_render
+from cli.positions import place_of
 from cli.yaml_load import STDIN, Document, load_file
 
 EXTENSIONS = (".yaml", ".yml", ".json")
@@ -57,11 +58,11 @@ def load_path(path: str, *, unique: bool = False, json: bool = True) -> Loaded:
 
 def files_of(path: str, *, json: bool = True) -> Iterator[str]:
     """The files that a path stands for, by name. Raises `InputError` for one that does not exist."""
-    if path == STDIN or os.path.isfile(path):
-        yield path
-        return
     if not os.path.isdir(path):
-        raise InputError(path, "no such file or folder")
+        if path != STDIN and not os.path.exists(path):
+            raise InputError(path, "no such file or folder")
+        yield path  # a pipe too: `-r <(kustomize build)`
+        return
     extensions = EXTENSIONS if json else EXTENSIONS[:2]
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -71,14 +72,23 @@ def files_of(path: str, *, json: bool = True) -> Iterator[str]:
 
 
 def unpacked(documents: Iterable[Document]) -> Iterator[Document]:
-    """The documents, and of every `List` its items."""
+    """The documents, and of every list its items: of a `List`, also within another, and of a `PodList` as API servers send it.
+
+    Items of a `PodList` do not say what they are: they get its apiVersion, and its kind without `List`.
+    """
     for document in documents:
         value = document.value
-        if isinstance(value, dict) and value.get("apiVersion") == "v1" and value.get("kind") == "List":
-            for item in value.get("items") or []:
-                yield document._replace(value=item)
-        else:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        items = value.get("items") if isinstance(kind, str) and kind.endswith("List") else None
+        if kind == "List" and value.get("apiVersion") == "v1" and items is None:
+            continue
+        if not isinstance(items, list):
             yield document
+            continue
+        common = {"apiVersion": value.get("apiVersion"), "kind": str(kind).removesuffix("List")} if kind != "List" else {}
+        for index, item in enumerate(items):
+            whole = {**common, **item} if isinstance(item, dict) else item
+            yield from unpacked([document._replace(value=whole, inside=document.path(f"items[{index}]"))])
 
 
 def require_object(document: Document) -> dict[str, Any]:
@@ -86,4 +96,5 @@ def require_object(document: Document) -> dict[str, Any]:
     try:
         return kubernetes_object(document.value, "")
     except Misfit as misfit:
-        raise InputError(document.file, misfit.reason, line=document.line, path=misfit.path) from None
+        line, column = place_of(document, misfit.path)
+        raise InputError(document.file, misfit.reason, line=line, column=column, path=document.path(misfit.path)) from None

@@ -9,6 +9,7 @@ from importlib import import_module
 import click
 
 from cli.errors import InputError, UsageError
+from cli.streams import discard, use_streams
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("cli.apply", "Apply policies to resources from files."),
@@ -63,23 +64,43 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Ends the process: 0, or 1 for any error, or what the command says."""
+    use_streams()
+    try:
+        try:
+            _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard(sys.stdout)
+        sys.exit(1)
+    except OSError as error:
+        # what opens a file handles its errors, so this is most likely the output: a full disk
+        discard(sys.stdout)
+        sys.stderr.write(f"Error: {error.filename or 'output'}: {(error.strerror or str(error)).lower()}\n")
+        sys.exit(1)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
         status = program(args=list(arguments) if arguments is not None else None, prog_name="pyvern", standalone_mode=False)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.Abort:
         sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        sys.stdout.write(f"{asked.format_message()}\n")
     except click.ClickException as error:
         sys.stderr.write(f"Error: {error.format_message()}\n")
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        if context is not None:
+            sys.stderr.write(f"See `{context.command_path} --help`.\n")
         sys.exit(1)
     except (InputError, UsageError) as error:
         sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    if isinstance(status, int) and status:
-        sys.exit(status)  # click catches Exit itself and gives its status back
+    else:
+        if isinstance(status, int) and status:
+            sys.exit(status)  # click catches Exit itself and gives its status back
 
 
 if __name__ == "__main__":

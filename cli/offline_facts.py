@@ -1,7 +1,7 @@
 """Answers to the engine's lookups without a cluster: from given objects, mocks and entries (cli-format.md 3, 5).
 
-A source that is there answers every lookup or fails it. A source that is not there is absent: its context entries are not
-loaded, and their names must come from values.
+A source that is there answers every lookup or fails it. A source that is not there is absent: the names of its context entries
+must come from values, and reading one that does not is an error, which no `||` hides.
 """
 
 from __future__ import annotations

@@ -144,5 +144,5 @@ def is_policy_kind(document: Document) -> bool:
 
 def located(document: Document, fault: InvalidPolicy) -> InputError:
     """A compiler's error with file, line and column."""
-    line, column = place_of(document, fault.path)
-    return InputError(document.file, fault.reason, line=line, column=column, path=fault.path)
+    line, column = place_of(document, fault.place)
+    return InputError(document.file, fault.reason, line=line, column=column, path=document.path(fault.path))

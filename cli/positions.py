@@ -45,6 +45,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 def _found(document: Document, path: str) -> tuple[Any, Any]:
     """(mark of the last part of the path that exists, node at the end of the path or None)."""
     node = _composed(document.text)
+    path = document.path(path)
     mark = node.start_mark if node is not None else None
     steps: list[str | int] = [int(index) if index else key for index, key in _STEP.findall(path)]
     while steps and node is not None:

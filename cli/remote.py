@@ -142,8 +142,10 @@ def _clone(wanted: Repository, folder: str, credentials: Credentials) -> None:
             check=False,
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **_authorization(wanted.url, credentials)},
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{wanted.url}: git: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{wanted.url}: git cannot be run: {(error.strerror or str(error)).lower()}") from None
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{wanted.url}: git did not end within {error.timeout:g} s") from None
     if done.returncode:
         raise UsageError(f"{wanted.url}: git: {' '.join(done.stderr.split())}")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.decode import anything, boolean, decode, integer, kubernetes_object, list_of, mapping, one_of, record, text
+from cli.decode import boolean, decode, integer, kubernetes_object, list_of, mapping, one_of, record, text
 from cli.errors import InputError, UsageError
 from cli.values import INLINE_VALUES, texts
 from cli.yaml_load import load_file
@@ -23,6 +23,12 @@ _FLAGS = (
     "isGeneratingPolicy",
     "isMutatingPolicy",
 )
+
+
+def _one_or_more(value: Any, path: str) -> Any:
+    return texts(value, path) if isinstance(value, list) else text(value, path)
+
+
 _row = record(
     ("policy",),
     policy=text,
@@ -38,7 +44,7 @@ _row = record(
     patchedResources=text,
     generatedResource=text,
     generatedResources=texts,
-    cloneSourceResource=anything,
+    cloneSourceResource=_one_or_more,
     failOnMissingResources=boolean,
     **dict.fromkeys(_FLAGS, boolean),
 )

@@ -23,12 +23,20 @@ STDIN = "-"
 
 
 class Document(NamedTuple):
-    """One YAML document: its value, the file it is from, the line on which it starts there (from 1) and its text."""
+    """One YAML document: its value, the file it is from, the line on which it starts there (from 1) and its text.
+
+    For an item of a list `value` is the item, and `inside` says where in the text it stands (`items[3]`).
+    """
 
     value: Any
     file: str
     line: int
     text: str
+    inside: str = ""
+
+    def path(self, path: str) -> str:
+        """A path of the value as a path of the text."""
+        return f"{self.inside}.{path}" if self.inside and path else self.inside or path
 
 
 _MARKER = re.compile(r"^---(?=[ \t\r\n]|\Z)[^\n]*\n?|^\.\.\.[ \t\r]*(?:\n|\Z)", re.MULTILINE)

@@ -20,12 +20,14 @@ class InvalidPolicy(EngineError):
     """A policy document that does not compile.
 
     `path` is the place in the document (`spec.rules[0].match.any[1].kinds[0]`, may be empty), `reason` one lower-case line.
+    `place` is the path, or where the fault stands when the text that users of Kyverno know names no path.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, *, place: str = "") -> None:
         super().__init__(f"{path}: {reason}" if path else reason)
         self.path = path
         self.reason = reason
+        self.place = place or path
 
 
 class UnknownField(InvalidPolicy):

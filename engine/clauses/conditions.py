@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.clauses.template import Template, compile_template
-from engine.errors import EvaluationError, InvalidPolicy
+from engine.errors import EvaluationError, InvalidPolicy, UnknownField
 from engine.lang.comparisons import OPERATORS, Test
 from engine.lang.membership import OperatorError
 from engine.scope import Scope
@@ -109,14 +109,17 @@ def _all_hold(conditions: tuple[_Condition, ...], scope: Scope) -> tuple[bool, l
 def compile_conditions(document: Any, *, path: str) -> Conditions:
     """Compiles `any` and `all` blocks or the old bare list, which is an `all`.
 
-    No conditions are met; an empty `any` is not (oracle conditions.json). Raises `InvalidPolicy` for unknown operators and for
-    a key or a value that is missing or null.
+    No conditions are met; an empty `any` is not (oracle conditions.json). Raises `InvalidPolicy` for other blocks, for
+    unknown operators and for a key or a value that is missing or null.
     """
     if isinstance(document, list):
         # oracle conditions.json: the old form joins its messages without a blank
         return Conditions(None, tuple(_compiled(document, path)), separator=";")
     if not isinstance(document, dict):
         raise InvalidPolicy(path, "conditions must be a map with any or all, or a list")
+    for key in document:
+        if key not in ("any", "all"):
+            raise UnknownField(f"{path}.{key}", ("any", "all"))
     any_of = document.get("any")
     return Conditions(
         None if any_of is None else tuple(_compiled(any_of, f"{path}.any")),

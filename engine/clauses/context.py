@@ -34,8 +34,9 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
     """Compiles context entries into a function that binds their names in a scope.
 
     An entry sees the entries before it, never itself or a later one: a later entry of the same name may use the earlier.
-    Entries from outside are not bound where their source is absent (`Facts.absent`) or the request gives their name.
-    Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown` while data from outside is missing.
+    Entries from outside are not bound where the request gives their name, and are an error to those who read them where
+    their source is absent (`Facts.absent`). Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown` while
+    data from outside is missing.
     """
     loaders = [_compile_entry(entry, f"{path}[{index}]", policy_namespace) for index, entry in enumerate(entries)]
 
@@ -44,13 +45,24 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
         seen.values.update(scope.values)
         seen.loaders.update(scope.loaders)
         for name, source, loader in loaders:
-            if source is not None and (source in scope.facts.absent or scope.request.gives(name)):
+            if source is not None and scope.request.gives(name):
                 continue
+            if source is not None and source in scope.facts.absent:
+                loader = _absent(name)
             before, seen = seen, seen.child()
             seen.bind_lazily(name, _from(before, loader))
             scope.bind_lazily(name, _read(seen, name))
 
     return bind
+
+
+def _absent(name: str) -> Loader:
+    """The loader of an entry that nothing here can answer: an error, which no `||` in an expression hides."""
+
+    def load(_: Scope) -> Any:
+        raise EvaluationError(f'JMESPath query failed: Unknown key "{name}" in path')  # Kyverno's text, whatever asks for it
+
+    return load
 
 
 def _from(scope: Scope, loader: Loader) -> Loader:

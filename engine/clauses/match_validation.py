@@ -74,12 +74,15 @@ def check_match(rule: Mapping[str, Any], path: str, *, namespaced: bool = False)
     if len(problems) == 1:
         raise InvalidPolicy(*problems[0])
     if problems:
-        raise InvalidPolicy("", f"[{', '.join(f'{at}: {reason}' for at, reason in problems)}]")
-    for block in _blocks(match):
+        listed = ", ".join(f"{at}: {reason}" for at, reason in problems)
+        raise InvalidPolicy("", f"[{listed}]", place=problems[0][0])
+    blocks = _blocks(match, f"{path}.match")
+    for place, block in blocks:
         if not block.get("resources"):
-            raise InvalidPolicy("", f"path: {path}.match.resources.: match resources not specified")
-    if not all(block["resources"].get("kinds") for block in _blocks(match)):
-        raise InvalidPolicy("", NO_KINDS)
+            raise InvalidPolicy("", f"path: {path}.match.resources.: match resources not specified", place=place)
+    for place, block in blocks:
+        if not block["resources"].get("kinds"):
+            raise InvalidPolicy("", NO_KINDS, place=f"{place}.resources")
 
 
 def _conflict(rule: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -186,8 +189,12 @@ def _selector_problems(selector: Mapping[str, Any], path: str) -> Iterator[Probl
         yield path, "Invalid value: {}: The requirements are not specified in selector"
 
 
-def _blocks(clause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return clause.get("any") or clause.get("all") or [clause]
+def _blocks(clause: Mapping[str, Any], path: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """(path, block) of every block."""
+    for name in ("any", "all"):
+        if clause.get(name):
+            return [(f"{path}.{name}[{index}]", block) for index, block in enumerate(clause[name])]
+    return [(path, clause)]
 
 
 def rule_text(rule: Mapping[str, Any]) -> str:

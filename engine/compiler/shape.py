@@ -128,4 +128,6 @@ def check_document(document: Mapping[str, Any], check_spec: Check) -> None:
     for key, check in _METADATA.items():
         if document["metadata"].get(key) is not None:
             check(document["metadata"][key], f"metadata.{key}")
+    if not document["metadata"].get("name") and not document["metadata"].get("generateName"):
+        raise InvalidPolicy("metadata.name", "Required value")
     check_spec(document["spec"], "spec")

@@ -81,7 +81,7 @@ def _compiled(document: Mapping[str, Any], *, spoken: bool) -> tuple[Policy | No
                 holder[near[0]] = value  # what was meant: it shall not be missed as well
         except InvalidPolicy as fault:
             if not (spoken and isinstance(fault.__cause__, ExpressionSyntaxError)):
-                findings.append(Finding("invalid", fault.path, fault.reason))
+                findings.append(Finding("invalid", fault.place, fault.reason))
             return None, findings
         else:
             return compiled if isinstance(compiled, Policy) else None, findings

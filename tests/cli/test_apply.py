@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +135,7 @@ def test_a_broken_file_alone_shows_in_the_exit_status(files: Path) -> None:
     assert pyvern("apply", "policy.yaml", "-r", "good.yaml").status == 0
     ran = pyvern("apply", "policy.yaml", "-r", "good.yaml", "-r", "broken.yaml")
     assert (ran.status, "pass: 1" in ran.out) == (1, True)
-    assert "broken.yaml:1: must be a map, got `[1]`" in ran.err
+    assert "broken.yaml:1:1: must be a map, got `[1]`" in ran.err
 
 
 def test_an_invalid_policy_is_named_with_its_place_and_counts_as_an_error(files: Path) -> None:
@@ -186,6 +189,72 @@ def test_context_comes_from_given_resources_or_values_and_is_never_made_up(files
     nothing = pyvern("apply", "context.yaml", "-r", "pod.yaml")
     assert "fail: 0, warn: 0, error: 1" in nothing.out
     assert nothing.status == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["imageRegistry: {reference: nginx}", "apiCall: {service: {url: https://example.org}}", "globalReference: {name: nowhere}"],
+)
+def test_a_default_does_not_hide_context_that_has_no_source(files: Path, source: str) -> None:
+    text = CONTEXT.replace("configMap: {name: settings, namespace: default}", source).replace(".data.mode }}", " || 'none' }}")
+    (files / "context.yaml").write_text(text)
+    ran = pyvern("apply", "context.yaml", "-r", "pod.yaml")
+    assert "pass: 0, fail: 0, warn: 0, error: 1, skip: 0" in ran.out
+    assert "settings" in ran.out
+    assert ran.status == 1
+
+
+LISTS = """
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Pod, metadata: {name: plain}}
+- {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, metadata: {name: nested}}, 5]}
+---
+apiVersion: v1
+kind: PodList
+items:
+- metadata: {name: typed}
+- metadata: {name: 7}
+"""
+
+
+def test_lists_are_unpacked_and_faults_in_them_have_a_place(files: Path) -> None:
+    (files / "lists.yaml").write_text(LISTS)
+    ran = pyvern("apply", "policy.yaml", "-r", "lists.yaml")
+    assert re.findall(r"default/Pod/(\w+) failed", ran.out) == ["plain", "nested", "typed"]
+    assert ran.err.splitlines()[:2] == [
+        "Error: lists.yaml:6:95: items[1].items[1]: must be a map, got `5`",
+        "Error: lists.yaml:12:14: items[1].metadata.name: must be a string, got `7`",
+    ]
+
+
+def test_pipes_are_read_like_files(files: Path) -> None:
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cp", "pod.yaml", "pipe"]):
+        assert "policy require-labels -> resource default/Pod/badpod failed" in pyvern("apply", "policy.yaml", "-r", "pipe").out
+
+
+def test_a_policy_within_a_list_is_refused_with_its_own_place(files: Path) -> None:
+    policy = "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: p}, spec: {rulez: []}}"
+    (files / "list.yaml").write_text(f"apiVersion: v1\nkind: List\nitems:\n- {policy}\n")
+    assert (
+        f"list.yaml:4:{policy.index('rulez') + 3}: items[0].spec.rulez: unknown field"
+        in pyvern("apply", "list.yaml", "-r", "pod.yaml").out
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("kinds: [Pod]", "kinds: []", "at least one element must be specified in a kind block"),
+        ("{resources: {kinds: [Pod]}}", "{}", "match resources not specified"),
+    ],
+)
+def test_a_match_without_kinds_is_refused_with_the_place_of_its_block(files: Path, old: str, new: str, reason: str) -> None:
+    (files / "none.yaml").write_text(CONTEXT.replace(old, new))
+    out = pyvern("apply", "none.yaml", "-r", "pod.yaml").out
+    assert re.search(rf"none\.yaml:8:\d\d: .*{reason}", out)
 
 
 def test_a_values_file_with_an_unknown_field_is_refused_with_its_place(files: Path) -> None:

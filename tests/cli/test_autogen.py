@@ -22,6 +22,12 @@ spec:
 """
 
 
+def test_a_file_without_a_policy_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
+    ran = pyvern("autogen", "show", tmp_path / "pod.yaml")
+    assert (ran.status, ran.err) == (1, f"Error: {tmp_path / 'pod.yaml'}: no policy in it\n")
+
+
 def test_the_generated_rules_are_printed(tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY)

@@ -167,6 +167,16 @@ def test_a_test_that_cannot_be_run_does_not_hide_the_others(folder: Path) -> Non
     assert ran.err.endswith("Error: 1 test files could not be run\n")
 
 
+@pytest.mark.parametrize("value", ["5", "[5]", "{a: b}", "[{a: b}]", "true"])
+def test_sources_of_clones_that_are_no_paths_are_refused(folder: Path, value: str) -> None:
+    row = PASSING.replace("}", f", cloneSourceResource: {value}}}")
+    (folder / "kyverno-test.yaml").write_text(HEAD + row)
+    ran = pyvern("test", ".")
+    assert "cloneSourceResource" in ran.err
+    assert "must be a string, got" in ran.err
+    assert ran.status == 1
+
+
 def test_field_names_are_read_without_regard_to_case(folder: Path) -> None:
     (folder / "kyverno-test.yaml").write_text(HEAD + PASSING.replace("result:", "isMUtatingPolicy: false, Result:"))
     assert pyvern("test", ".").status == 0

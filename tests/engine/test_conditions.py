@@ -149,6 +149,12 @@ def test_values_that_are_nested_too_deeply_are_an_error_not_a_crash() -> None:
         conditions(made)
 
 
+@pytest.mark.parametrize("document", [{"anyy": [], "all": []}, {"conditions": []}])
+def test_blocks_other_than_any_and_all_are_refused(document: Any) -> None:
+    with pytest.raises(InvalidPolicy, match=r"^here\.(anyy|conditions): unknown field$"):
+        compile_conditions(document, path="here")
+
+
 def test_in_refuses_lists_of_anything_but_text() -> None:
     with pytest.raises(EvaluationError, match="lists of strings"):
         holds([5], "In", ["5"])

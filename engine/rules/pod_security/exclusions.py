@@ -156,4 +156,4 @@ def _raise(faults: Iterable[InvalidPolicy]) -> None:
     if len(found) == 1:
         raise found[0]
     if found:
-        raise InvalidPolicy("", f"[{', '.join(map(str, found))}]")
+        raise InvalidPolicy("", f"[{', '.join(map(str, found))}]", place=found[0].path)
