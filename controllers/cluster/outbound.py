@@ -55,7 +55,7 @@ class Outbound:
 
     async def __aenter__(self) -> Outbound:
         connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, use_dns_cache=False, socket_factory=self._socket
+            limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, ttl_dns_cache=10, socket_factory=self._socket
         )
         self._session = aiohttp.ClientSession(
             connector=connector,

@@ -17,6 +17,7 @@ Counted = Callable[[Lookup, str, float], None]
 """Told of every question: the lookup, what became of it (found, failed, joined, kept), seconds."""
 MOMENT = 1.0
 MAX_KEPT = 256
+"""Answers that are kept at a time: a policy may ask for another URL with each request."""
 
 
 class _Flight:
@@ -41,7 +42,7 @@ class SharedAnswers:
         self._keep = keep
         self._counted = counted
         self._flights: dict[Lookup, _Flight] = {}
-        self._kept: dict[Lookup, tuple[float, Any]] = {}
+        self._kept: dict[Lookup, Any] = {}
 
     async def answer(self, lookup: Lookup, *, until: float | None) -> Any:
         """The answer, or the `LookupFailed` that stands for it; `until` is the loop's time at which waiting ends.
@@ -52,10 +53,9 @@ class SharedAnswers:
         if lookup.method == "POST":
             flight, how = _Flight(asyncio.ensure_future(self._answered(lookup))), ""
         else:
-            held = self._kept.get(lookup)
-            if held is not None and held[0] > begun:
+            if lookup in self._kept:
                 self._counted(lookup, "kept", 0.0)
-                return held[1]
+                return self._kept[lookup]
             under_way = self._flights.get(lookup)
             flight, how = (under_way, "joined") if under_way is not None else (self._start(lookup), "")
         flight.waiting += 1
@@ -89,11 +89,9 @@ class SharedAnswers:
         answer = flight.task.result()
         if isinstance(answer, LookupFailed):
             return
-        now = time.monotonic()
-        if len(self._kept) >= MAX_KEPT:
-            self._kept = {key: held for key, held in self._kept.items() if held[0] > now}
         if len(self._kept) < MAX_KEPT:
-            self._kept[lookup] = (now + moment, answer)
+            self._kept[lookup] = answer
+            asyncio.get_running_loop().call_later(moment, self._kept.pop, lookup, None)
 
     async def _answered(self, lookup: Lookup) -> Any:
         return await self._ask(lookup)

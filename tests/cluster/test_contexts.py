@@ -163,13 +163,33 @@ def test_an_api_server_that_is_slow_does_not_make_us_late(apply: Apply, reaching
 
 
 @pytest.mark.parametrize(
-    ("url_path", "reason"), [("/api/v1/namespaces/default/pods/nobody", "not found"), ("/api/v1/nodes", "forbidden")]
+    ("url_path", "reason"),
+    [
+        ("/api/v1/namespaces/default/pods/nobody", "not found"),
+        ("/api/v1/nodes/nobody", "forbidden"),
+        ("/healthz", "is no JSON"),
+        ("/nowhere", "permission denied"),
+    ],
 )
 def test_what_the_api_server_refuses_is_told(apply: Apply, reaching: Running, url_path: str, reason: str) -> None:
     apply(asking("refused", {"apiCall": {"urlPath": url_path}}))
     told = answered(reaching)[1]
     assert url_path in told
     assert reason in told
+
+
+def test_a_post_to_the_api_server(apply: Apply, reaching: Running) -> None:
+    resource = {"resource": "{{ request.object.metadata.name }}", "verb": "list"}
+    data = [
+        {"key": "apiVersion", "value": "authorization.k8s.io/v1"},
+        {"key": "kind", "value": "SelfSubjectAccessReview"},
+        {"key": "spec", "value": {"resourceAttributes": resource}},
+    ]
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    context = {"apiCall": {"urlPath": path, "method": "POST", "data": data, "jmesPath": "status.allowed"}}
+    apply(asking("posts", context, equals=False))
+    assert "the answer was no" in answered(reaching, name="secrets")[1]
+    assert answered(reaching, name="namespaces")[0]
 
 
 def test_max_context_size_limits_what_an_entry_holds(apply: Apply, api: Api, reaching: Running) -> None:
