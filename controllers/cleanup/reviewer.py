@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controllers.cleanup import deletion
+from controllers.cleanup.lives import LABEL, PROPAGATION
 from controllers.cleanup.sweep import selected
-from controllers.cleanup.ttl import LABEL, PROPAGATION
 from controllers.cleanup.webhooks import POLICY_PATH, TTL_PATH
 from controllers.cluster import moments, permissions, review
 from controllers.cluster.client import ApiError, Client, Unreachable

@@ -64,6 +64,9 @@ FAILURES = (ApiError, Unreachable)
 class Client:
     """One identity's connection pool. Use as an async context manager, on one event loop.
 
+    INVARIANT (watches do not block): a watch holds its connection for good and there is one for each kind that somebody follows;
+    only requests with an end count towards `connections`.
+
     `pace` bounds how often requests are sent (--clientRateLimitQPS, --clientRateLimitBurst); watches, once open, cost nothing.
     `counted` hears of each request.
     """
@@ -84,18 +87,24 @@ class Client:
         self._user_agent = user_agent
         self._counted = counted
         self._session: aiohttp.ClientSession | None = None
+        self._streams: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=self._connections),
+        self._session, self._streams = self._pool(self._connections), self._pool(0)
+        return self
+
+    def _pool(self, connections: int) -> aiohttp.ClientSession:
+        """At most so many connections at once; 0: any number."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=connections),
             headers={"User-Agent": self._user_agent},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._streams):
+            if session is not None:
+                await session.close()
 
     async def get(self, path: str, **params: str) -> Json:
         return await self.call("GET", path, params=params)
@@ -180,14 +189,16 @@ class Client:
         headers: dict[str, str],
         timeout: aiohttp.ClientTimeout,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        assert self._session is not None, "the client is used outside its context"
+        endless = timeout.total is None
+        session = self._streams if endless else self._session
+        assert session is not None, "the client is used outside its context"
         if self._counted is not None:
-            self._counted(method, path, timeout.total is None)
+            self._counted(method, path, endless)
         authorization = self.credentials.authorization()
         if authorization:
             headers["Authorization"] = authorization
         try:
-            async with self._session.request(
+            async with session.request(
                 method,
                 self.credentials.server + path,
                 params=params or None,

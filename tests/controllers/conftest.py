@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,12 @@ def place(control_plane: ControlPlane, credentials: Credentials, namespace: str)
     yield here
     for path in (here.pods, here.maps, here.ephr, here.polr):
         here.api.ask(path, method="DELETE")
+
+
+@pytest.fixture
+def powerless(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Credentials:
+    """A log-in as a ServiceAccount `nobody` of the namespace, which has the rights of everybody only."""
+    control_plane.kubectl("create", "serviceaccount", "nobody", "-n", namespace)
+    file = tmp_path / "kubeconfig-nobody"
+    control_plane.kubectl.identity("nobody", namespace=namespace, hours=1, file=file)
+    return from_kubeconfig(file)

@@ -1,4 +1,4 @@
-"""The cleanup controller without a cluster: schedules, times to live, and what its webhooks answer."""
+"""What the cleanup controller decides: schedules, times to live, and what its webhooks answer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import orjson
 import pytest
 
 from controllers.cleanup import flags
+from controllers.cleanup.lives import Lives
+from controllers.cleanup.plan import Plan
 from controllers.cleanup.reviewer import Reviewer, ttl_warnings
-from controllers.cleanup.schedules import PLURALS, Schedules
-from controllers.cleanup.ttl import TimeToLive
+from controllers.cleanup.schedules import PLURALS
 from controllers.cluster import moments
 from controllers.cluster.client import Client
+from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, Resource
-from controllers.cluster.metrics import Metrics
-from controllers.cluster.watch import Changed, Listed
+from controllers.cluster.watch import Changed, Event, Listed
 
 Document = dict[str, Any]
 VERBS = frozenset({"list", "watch", "delete"})
@@ -26,6 +27,8 @@ BINDINGS = Resource("", "v1", "Binding", "bindings", "", True, True, frozenset({
 SERVED = Discovery.of([PODS, NODES, BINDINGS])
 NOON = 1_893_499_200 * moments.SECOND  # 2030-01-01T12:00:00Z
 MINUTE = 60 * moments.SECOND
+NOWHERE = Credentials("http://127.0.0.1:1")
+"""Of a client that has nothing to ask."""
 
 
 def cleanup_policy(name: str = "p", *, namespace: str = "", kinds: tuple[str, ...] = ("Pod",), **spec: Any) -> Document:
@@ -41,65 +44,73 @@ def cleanup_policy(name: str = "p", *, namespace: str = "", kinds: tuple[str, ..
 # Schedules
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> int:
-        return self.now
+def listed(plan: Plan, *documents: Document, now: int = NOON) -> None:
+    plan.take(PLURALS[0], Listed(documents), now)
 
 
-def schedules(clock: Clock, client: Client | None = None, sweep: Any = None) -> Schedules:
-    return Schedules(client, sweep, clock=clock)  # type: ignore[arg-type]  # the plan alone needs neither
-
-
-def listed(plan: Schedules, *documents: Document) -> None:
-    plan.handler(PLURALS[0])(Listed(documents))
+def due(plan: Plan, now: int) -> list[str]:
+    return [one.policy.identity.name for one in plan.due(now)]
 
 
 def test_runs_are_counted_from_the_last_one_or_from_creation() -> None:
-    plan = schedules(Clock())
+    plan = Plan()
     fresh, ran = cleanup_policy("fresh"), cleanup_policy("ran")
     ran["status"] = {"lastExecutionTime": "2030-01-01T12:00:00Z"}
     listed(plan, fresh, ran)
     assert {p.policy.identity.name: p.due - NOON for p in plan.planned.values()} == {"fresh": 0, "ran": MINUTE}
+    assert plan.next() == NOON
 
 
 def test_what_was_missed_runs_once() -> None:
-    clock = Clock()
-    plan = schedules(clock)
+    plan = Plan()
     document = cleanup_policy()
     document["status"] = {"lastExecutionTime": "2029-12-01T00:00:00Z"}
     listed(plan, document)
-    assert len(plan.due()) == 1
-    assert plan.due() == []
+    assert [due(plan, NOON), due(plan, NOON)] == [["p"], []]
 
 
-def test_policies_that_are_gone_or_broken_do_not_run() -> None:
-    plan = schedules(Clock())
-    listed(plan, cleanup_policy("gone"), cleanup_policy("broken"), cleanup_policy("good"))
-    listed(plan, cleanup_policy("broken", schedule="every now and then"), cleanup_policy("good"))
-    assert [p.policy.identity.name for p in plan.due()] == ["good"]
-
-
-def test_after_the_clock_went_back_schedules_are_counted_anew() -> None:
-    clock = Clock()
-    plan = schedules(clock)
+def test_after_a_leap_of_the_clock_a_policy_runs_once_and_then_at_its_next_time() -> None:
+    plan = Plan()
     document = cleanup_policy(schedule="0 * * * *")
     document["status"] = {"lastExecutionTime": "2030-01-01T12:00:00Z"}
     listed(plan, document)
-    clock.now = NOON - 90 * MINUTE  # 10:30
-    assert plan.due() == []
-    clock.now = NOON - 60 * MINUTE
-    assert len(plan.due()) == 1
+    (planned,) = plan.due(NOON + 30 * 60 * MINUTE + 5)  # thirty hours later
+    planned.last = NOON + 30 * 60 * MINUTE + 5
+    plan.count(planned, planned.last)
+    assert planned.due == NOON + 31 * 60 * MINUTE
+    assert due(plan, planned.last) == []
+
+
+def test_policies_that_are_gone_or_broken_do_not_run() -> None:
+    plan = Plan()
+    listed(plan, cleanup_policy("gone"), cleanup_policy("broken"), cleanup_policy("good"))
+    listed(plan, cleanup_policy("broken", schedule="every now and then"), cleanup_policy("good"))
+    assert due(plan, NOON) == ["good"]
+
+
+def test_after_the_clock_went_back_schedules_are_counted_anew() -> None:
+    plan = Plan()
+    document = cleanup_policy(schedule="0 * * * *")
+    document["status"] = {"lastExecutionTime": "2030-01-01T12:00:00Z"}
+    listed(plan, document)
+    assert [due(plan, NOON - minutes * MINUTE) for minutes in (0, 90, 60)] == [[], [], ["p"]]
+
+
+def test_a_run_that_is_going_on_is_not_started_again() -> None:
+    plan = Plan()
+    listed(plan, cleanup_policy())
+    (planned,) = plan.due(NOON)
+    planned.running = True
+    plan.put_off(planned, NOON + MINUTE)
+    assert due(plan, NOON + 2 * MINUTE) == []
 
 
 def test_a_status_write_does_not_change_the_plan() -> None:
-    plan = schedules(Clock())
+    plan = Plan()
     document = cleanup_policy()
     listed(plan, document)
     (before,) = plan.planned.values()
-    plan.handler(PLURALS[0])(Changed("MODIFIED", {**document, "status": {"lastExecutionTime": "2030-01-01T12:00:00Z"}}))
+    plan.take(PLURALS[0], Changed("MODIFIED", {**document, "status": {"lastExecutionTime": "2030-01-01T12:00:00Z"}}), NOON)
     assert list(plan.planned.values()) == [before]
 
 
@@ -111,48 +122,42 @@ def labelled(name: str, ttl: str, **metadata: Any) -> Document:
     return {"metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", **created, **metadata}}
 
 
-def lives(clock: Clock, client: Client | None = None) -> TimeToLive:
-    return TimeToLive(client, discovery=lambda: SERVED, metrics=Metrics(), interval=60, clock=clock)  # type: ignore[arg-type]
+def taken(*events: Event) -> Lives:
+    lives = Lives()
+    for event in events:
+        lives.take(("", "pods"), PODS, event)
+    return lives
 
 
-def due(ttl: TimeToLive) -> list[str]:
-    return [one.metadata["name"] for _, one in ttl.due()]
+def over(lives: Lives, now: int) -> list[str]:
+    return [one.metadata["name"] for _, one in lives.due(now)]
 
 
 def test_objects_are_due_when_their_time_is_up() -> None:
-    clock = Clock()
-    ttl = lives(clock)
-    handle = ttl.handler(("", "pods"), PODS)
-    handle(Listed((labelled("soon", "10s"), labelled("later", "2m"), labelled("never", "10ay"), labelled("past", "2029-01-01"))))
-    assert due(ttl) == ["past"]
-    clock.now += 10 * moments.SECOND
-    assert due(ttl) == ["soon"]
-    clock.now += 2 * MINUTE
-    assert due(ttl) == ["later"]
+    objects = (labelled("soon", "10s"), labelled("later", "2m"), labelled("never", "10ay"), labelled("past", "2029-01-01"))
+    lives = taken(Listed(objects))
+    assert [over(lives, NOON + after) for after in (0, 10 * moments.SECOND, 2 * MINUTE)] == [["past"], ["soon"], ["later"]]
 
 
 def test_a_changed_label_changes_the_time_and_a_removed_one_ends_it() -> None:
-    clock = Clock()
-    ttl = lives(clock)
-    handle = ttl.handler(("", "pods"), PODS)
-    handle(Listed((labelled("changed", "10s"), labelled("removed", "10s"), labelled("dying", "10s"))))
-    handle(Changed("MODIFIED", labelled("changed", "1h")))
-    handle(Changed("DELETED", labelled("removed", "10s")))  # a watch by label calls the end of the label so
-    handle(Changed("MODIFIED", labelled("dying", "10s", deletionTimestamp="2030-01-01T12:00:01Z")))
-    clock.now += MINUTE
-    assert due(ttl) == []
-    clock.now += 60 * MINUTE
-    assert due(ttl) == ["changed"]
+    lives = taken(
+        Listed((labelled("changed", "10s"), labelled("removed", "10s"), labelled("dying", "10s"))),
+        Changed("MODIFIED", labelled("changed", "1h")),
+        Changed("DELETED", labelled("removed", "10s")),  # a watch by label calls the end of the label so
+        Changed("MODIFIED", labelled("dying", "10s", deletionTimestamp="2030-01-01T12:00:01Z")),
+    )
+    assert [over(lives, NOON + MINUTE), over(lives, NOON + 61 * MINUTE)] == [[], ["changed"]]
 
 
 def test_an_object_that_changes_often_is_due_once_and_as_it_was_last() -> None:
-    clock = Clock()
-    ttl = lives(clock)
-    handle = ttl.handler(("", "pods"), PODS)
-    for version in range(5):
-        handle(Changed("MODIFIED", labelled("busy", "10s", resourceVersion=str(version))))
-    clock.now += MINUTE
-    assert [one.metadata["resourceVersion"] for _, one in ttl.due()] == ["4"]
+    lives = taken(*(Changed("MODIFIED", labelled("busy", "10s", resourceVersion=str(version))) for version in range(5)))
+    assert [one.metadata["resourceVersion"] for _, one in lives.due(NOON + MINUTE)] == ["4"]
+
+
+def test_objects_of_a_kind_that_is_no_longer_served_are_forgotten() -> None:
+    lives = taken(Listed((labelled("a", "10s"),)))
+    lives.forget(("", "pods"))
+    assert over(lives, NOON + MINUTE) == []
 
 
 def test_invalid_labels_and_annotations_are_warned_about() -> None:
@@ -168,33 +173,26 @@ def test_invalid_labels_and_annotations_are_warned_about() -> None:
 # Reviews
 
 
-class Rights(Client):
-    """Answers SelfSubjectAccessReviews: yes, but for these verbs."""
-
-    def __init__(self, *refused: str) -> None:
-        self.refused = refused
-
-    async def create(self, path: str, body: Any) -> Any:
-        return {"status": {"allowed": body["spec"]["resourceAttributes"]["verb"] not in self.refused}}
-
-
-def reviewed(document: Document, *refused: str) -> Document:
+def reviewed(document: Document, credentials: Credentials = NOWHERE) -> Document:
     request = {"uid": "u", "kind": {}, "resource": {}, "operation": "CREATE", "userInfo": {}, "object": document}
     body = orjson.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
-    reviewer = Reviewer(Rights(*refused), discovery=lambda: SERVED, ready=lambda: True)
-    status, answer = asyncio.run(reviewer.respond("POST", "/validate", "", body))
+
+    async def ask() -> tuple[int, bytes]:
+        async with Client(credentials) as client:
+            return await Reviewer(client, discovery=lambda: SERVED, ready=lambda: True).respond("POST", "/validate", "", body)
+
+    status, answer = asyncio.run(ask())
     assert status == 200
     response: Document = orjson.loads(answer)["response"]
     return response
 
 
-def test_a_policy_that_may_do_what_it_wants_is_let_in() -> None:
-    assert reviewed(cleanup_policy()) == {"uid": "u", "allowed": True}
+def test_a_policy_that_may_do_what_it_wants_is_let_in(credentials: Credentials) -> None:
+    assert reviewed(cleanup_policy(), credentials) == {"uid": "u", "allowed": True}
 
 
-def test_missing_rights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controllers.cleanup.reviewer.AGGREGATION", 0.0)
-    answer = reviewed(cleanup_policy(), "delete", "list")
+def test_missing_rights_are_named(powerless: Credentials) -> None:
+    answer = reviewed(cleanup_policy(), powerless)
     assert answer["status"]["message"] == (
         "cleanup controller has no permission to delete kind Pod; cleanup controller has no permission to list kind Pod"
     )
@@ -219,9 +217,8 @@ def test_unknown_kinds_are_warned_about() -> None:
 
 
 def test_other_paths_and_other_bytes() -> None:
-    reviewer = Reviewer(Rights(), discovery=lambda: SERVED, ready=lambda: False)
-
     def status(method: str, path: str) -> int:
+        reviewer = Reviewer(Client(NOWHERE), discovery=lambda: SERVED, ready=lambda: False)
         return asyncio.run(reviewer.respond(method, path, "", b"{}"))[0]
 
     assert [status("GET", f"/health/{probe}") for probe in ("liveness", "readiness")] == [200, 503]

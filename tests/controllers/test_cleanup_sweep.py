@@ -9,18 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from controllers.cleanup.observe import event_of
-from controllers.cleanup.schedules import Schedules
 from controllers.cleanup.sweep import DRY_RUN, Cleaned, Sweeper, Swept
-from controllers.cluster import moments
-from controllers.cluster.client import Client, Unreachable
+from controllers.cluster.client import Client
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.facts import World
 from controllers.cluster.namespaces import Namespaces
 from deploy.local.api import Api
 from deploy.local.control_plane import ControlPlane
-from engine import Policy, Request, compile_policy
-from tests.controllers.line import until
+from engine import Request, compile_policy
 
 Document = dict[str, Any]
 VERBS = frozenset({"list", "watch", "delete"})
@@ -174,37 +171,3 @@ def test_an_object_that_changes_meanwhile_is_judged_as_it_is_now(place: Place) -
     conditions = equals("target.metadata.labels.keep || ''", "")
     assert place.sweep(place.policy(conditions=conditions), excluded=excluded)[0] == Swept(1, 0, False)
     assert place.names() == {"two"}
-
-
-def test_a_run_is_recorded_and_a_silent_api_server_is_asked_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controllers.cleanup.schedules.backoff", lambda attempt, ceiling: 0.01)
-    path = f"/apis/kyverno.io/v2/namespaces/{place.namespace}/cleanuppolicies"
-    document = place.policy(schedule="0 0 1 1 *")
-    del document["metadata"]["uid"]
-    place.api.ask(path, method="POST", body=document)
-    ran = {"status": {"lastExecutionTime": "2020-01-01T00:00:00Z"}}
-    place.api.ask(f"{path}/p/status", method="PATCH", body=ran, content_type="application/merge-patch+json")
-    runs: list[str] = []
-
-    async def sweeping(policy: Policy) -> Swept:
-        if policy.identity.namespace == place.namespace:
-            runs.append(policy.identity.name)
-            if len(runs) < 9:
-                raise Unreachable("no answer")
-        return Swept(1)
-
-    def recorded() -> int:
-        return moments.parse(place.api.ask(f"{path}/p")["status"]["lastExecutionTime"]) or 0
-
-    async def run() -> None:
-        async with Client(place.credentials) as client:
-            task = asyncio.create_task(Schedules(client, sweeping).run())
-            try:
-                await until(lambda: recorded() > 1_600_000_000 * moments.SECOND)
-                await asyncio.sleep(0.5)
-            finally:
-                task.cancel()
-                await asyncio.wait([task])
-
-    asyncio.run(run())
-    assert len(runs) == 9

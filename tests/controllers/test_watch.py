@@ -160,3 +160,21 @@ def test_a_server_that_is_away_is_asked_again(credentials: Credentials, namespac
             await until(lambda: here.names() == [[]])
 
     asyncio.run(run())
+
+
+def test_watches_leave_connections_for_requests(credentials: Credentials, namespace: str) -> None:
+    async def run() -> None:
+        async with Client(credentials, connections=2) as client:
+            seen: list[Event] = []
+            targets = [
+                Target(f"/api/v1/namespaces/{namespace}/{plural}") for plural in ("configmaps", "secrets", "pods", "services")
+            ]
+            tasks = [asyncio.create_task(follow(client, target, seen.append)) for target in targets]
+            await until(lambda: len(seen) == len(targets))
+            await asyncio.sleep(0.3)  # their watches are open
+            assert (await client.get(f"/api/v1/namespaces/{namespace}"))["kind"] == "Namespace"
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    asyncio.run(run())
