@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.lang.go_yaml_value import dump_value as yaml_text
     from engine.lang.image_ref import parse_image
     from engine.lang.jmes import Expression, compile_expression
+    from engine.lang.selector import compile_selector
     from engine.lang.ttl import due as ttl_due
     from engine.lang.yaml_value import InvalidYAML
     from engine.lang.yaml_value import load as load_yaml
@@ -80,6 +81,7 @@ _HOMES = {
     "compile_expression": ("engine.lang.jmes", "compile_expression"),
     "compile_filters": ("engine.clauses.filters", "compile_filters"),
     "compile_policy": ("engine.compiler", "compile_policy"),
+    "compile_selector": ("engine.lang.selector", "compile_selector"),
     "compile_stored": ("engine.compiler", "compile_stored"),
     "deletable": ("engine.evaluate", "deletable"),
     "generate": ("engine.evaluate", "generate"),
@@ -151,6 +153,7 @@ __all__ = [
     "compile_expression",
     "compile_filters",
     "compile_policy",
+    "compile_selector",
     "compile_stored",
     "deletable",
     "generate",

@@ -17,12 +17,12 @@ from controllers.cluster.generating import (
     CLONE_SOURCE,
     POLICY_NAME,
     POLICY_NAMESPACE,
-    PREFIX,
     RULE_NAME,
-    TRIGGER_UID,
     copies,
     knows_asker,
     synchronizes,
+    trigger_of,
+    wants_copied,
 )
 from controllers.cluster.requests import as_it_is
 from controllers.cluster.update_request_writer import Writer
@@ -109,8 +109,9 @@ def updates_of(
         if policy.admission and among(policy):
             rules = tuple(rule for rule in selected if not (own and rule.skip_background_requests))
             updates += _of_trigger(policies, policy, rules, request, errors)
-    if not own and not request.subresource and request.old_object is not None and request.operation in ("UPDATE", "DELETE"):
-        updates += _of_downstream(policies, request, among)
+    if not own and not request.subresource and request.operation != "CONNECT":
+        if request.old_object is not None:
+            updates += _of_downstream(policies, request, among)
         updates += _of_source(policies, request, among)
     return tuple(updates), tuple(errors)
 
@@ -191,16 +192,8 @@ def _of_downstream(policies: PolicySet, request: Request, among: Among) -> Itera
     rule = next((rule for rule in policy.rules if rule.name == labels.get(RULE_NAME)), None)
     if rule is None or rule.effect is not Effect.GENERATE or not synchronizes(rule):
         return
-    group, version = labels.get(f"{PREFIX}trigger-group") or "", labels.get(f"{PREFIX}trigger-version") or ""
-    trigger = Reference(
-        f"{group}/{version}" if group else version,
-        labels.get(f"{PREFIX}trigger-kind") or "",
-        "",
-        labels.get(f"{PREFIX}trigger-namespace") or "",
-        labels.get(TRIGGER_UID) or "",
-    )
     restore = rule.on_delete or knows_asker(rule)
-    item = Item(rule.name, trigger, synchronize=True, restore=restore)
+    item = Item(rule.name, trigger_of(request.old_object), synchronize=True, restore=restore)
     yield _update("generate", policy, (item,), Reference.of_request(request), request, cause="downstream", asked=restore)
 
 
@@ -210,8 +203,9 @@ def _is_sweep(request: Request) -> bool:
 
 
 def _of_source(policies: PolicySet, request: Request, among: Among) -> Iterator[UpdateRequest]:
-    assert request.old_object is not None
-    if CLONE_SOURCE not in _labels(request.old_object):
+    """A marked source has changed or goes, or the object is one that rules want to copy and nobody has copied yet."""
+    marked = request.old_object is not None and CLONE_SOURCE in _labels(request.old_object)
+    if not marked and (request.object is None or request.operation == "DELETE"):
         return
     source = Reference.of_request(request)
     for policy in policies:
@@ -222,14 +216,18 @@ def _of_source(policies: PolicySet, request: Request, among: Among) -> Iterator[
             for rule in policy.rules
             if rule.effect is Effect.GENERATE
             and synchronizes(rule)
-            and copies(rule, source.api_version, source.kind, source.namespace, source.name)
+            and (
+                copies(rule, source.api_version, source.kind, source.namespace, source.name)
+                if marked
+                else wants_copied(rule, source, _labels(request.object))
+            )
         )
         if items:
             yield _update("generate", policy, items, source, request, cause="source", asked=False)
 
 
-def _labels(document: Object) -> dict[str, str]:
-    return (document.get("metadata") or {}).get("labels") or {}
+def _labels(document: Object | None) -> dict[str, str]:
+    return ((document or {}).get("metadata") or {}).get("labels") or {}
 
 
 def _update(
@@ -255,9 +253,17 @@ def _update(
         admission=kept(request.document) if asked else None,
         roles=user.roles if user and asked else (),
         cluster_roles=user.cluster_roles if user and asked else (),
-        changes=request.operation == "UPDATE" and _content(request.object) != _content(request.old_object),
+        changes=_version(request) if request.operation == "UPDATE" else "",
         key=key,
     )
+
+
+def _version(request: Request) -> str:
+    """The resourceVersion from which the object is about to change; empty when it stays as it is."""
+    old = request.old_object
+    if old is None or _content(request.object) == _content(old):
+        return ""
+    return str((old.get("metadata") or {}).get("resourceVersion") or "")
 
 
 def _content(document: Object | None) -> Object:

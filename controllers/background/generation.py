@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from controllers.background.objects import Objects, reference
 from controllers.cluster import downstream
@@ -18,6 +19,8 @@ from engine import Facts, Lookup, Object, Rule
 
 ROUNDS = 6
 """Times that a write is planned anew because somebody else was faster."""
+Marked = Literal["before", "now", "changed"]
+"""When clone sources got their label; `changed`: one is another than was read, and what was made of it is old."""
 logger = logging.getLogger("pyvern.generate")
 
 
@@ -112,21 +115,22 @@ class Downstreams:
         """Carries out steps that were planned elsewhere."""
         return [made for step in steps for made in await self._write(step, synchronize=True, force=False, server_side=False)]
 
-    async def mark(self, sources: Iterable[Object]) -> bool:
-        """Labels clone sources, so that their changes are noticed; the answer: was there one without the label?
+    async def mark(self, sources: Iterable[Object]) -> Marked:
+        """Labels clone sources, so that their changes are noticed.
 
-        Without the right to do so they are just not noticed.
+        Without the right to label them their changes are just not noticed.
         """
         unmarked = [(source, marked) for source in sources if (marked := downstream.as_source(source)) is not None]
         for source, marked in unmarked:
             try:
                 await self._objects.replace(self._objects.resource(source["apiVersion"], source["kind"]), marked)
             except ApiError as error:
-                if error.status in (403, 422):
-                    logger.warning("changes of clone source %s will not be noticed: %s", reference(source).text, error)
-                elif not (error.conflict or error.not_found):
+                if error.conflict or error.not_found:
+                    return "changed"
+                if error.status not in (403, 422):
                     raise
-        return bool(unmarked)
+                logger.warning("changes of clone source %s will not be noticed: %s", reference(source).text, error)
+        return "now" if unmarked else "before"
 
     async def _write(self, step: Step, *, synchronize: bool, force: bool, server_side: bool) -> list[Made]:
         document = step.object

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from controllers.background.answers import Answers
 from controllers.background.carried import FAILING, Carried
@@ -13,12 +12,15 @@ from controllers.background.objects import Objects, Unserved
 from controllers.background.question import Pointless, Questions
 from controllers.cluster import downstream
 from controllers.cluster.downstream import Leftovers
+from controllers.background.triggers import Triggers
 from controllers.cluster.events import Reference
 from controllers.cluster.facts import Learns, settle
-from controllers.cluster.generating import PREFIX, TRIGGER_UID, server_side, synchronizes
+from controllers.cluster.generating import TRIGGER_UID, server_side, synchronizes, trigger_of
 from controllers.cluster.update_requests import Cause, Item, UpdateRequest
 from engine import Effect, EvaluationError, Facts, Object, Policy, PolicySet, Request, Response, Result, Rule, Status, respond
 
+ROUNDS = 4
+"""Times that a rule is asked again because a clone source has changed meanwhile."""
 GENERATING = frozenset({Effect.GENERATE})
 LEFTOVERS: Mapping[Cause, Leftovers] = {"removed": "delete", "orphaned": "unlabel"}
 
@@ -26,10 +28,11 @@ LEFTOVERS: Mapping[Cause, Leftovers] = {"removed": "delete", "orphaned": "unlabe
 class LifeCycle:
     """Carries generate rules out."""
 
-    def __init__(self, objects: Objects, world: Learns, questions: Questions) -> None:
+    def __init__(self, objects: Objects, world: Learns, questions: Questions, triggers: Triggers) -> None:
         self._objects = objects
-        self._world = world
+        self._triggers = triggers
         self._answers = Answers(world)
+        self._epoch = 0
         self._questions = questions
         self._downstreams = Downstreams(objects)
 
@@ -42,18 +45,24 @@ class LifeCycle:
         age: float,
     ) -> list[Carried]:
         """A trigger came, changed or went."""
+        if update.admission is None and update.operation == "DELETE":
+            return [await self._lost(policy, rule, item) for rule, item in items]
         if update.admission is None:
             return [one for item in items for one in await self._of_existing(policies, policy, [item], force=False)]
         request = await self._questions.asked(update, age)
-        learning = Learning(self._answers.since(time.monotonic() - age))
-        results = await self._results(policies, policy, [rule for rule, item in items if not item.delete], request, learning)
-        carried = []
-        for rule, item in items:
-            one = Carried(policy, rule, request, item.trigger)
-            carried.append(one)
-            fresh = request.operation == "CREATE"
-            await self._bring(one, None if item.delete else results.get(rule.name), delete=item.delete, fresh=fresh)
-        await self._mark(carried, learning)
+        rendered = [rule for rule, item in items if not item.delete]
+        fresh = request.operation == "CREATE"
+        for _ in range(ROUNDS):
+            epoch = self._epoch
+            results = await self._results(policies, policy, rendered, request, known=time.monotonic() - age)
+            carried = []
+            for rule, item in items:
+                one = Carried(policy, rule, request, item.trigger)
+                carried.append(one)
+                await self._bring(one, None if item.delete else results.get(rule.name), fresh=fresh)
+            if epoch == self._epoch:
+                break  # else a source has changed, and whoever follows its change may not have seen these copies
+            fresh = False
         return carried
 
     async def existing(
@@ -71,7 +80,7 @@ class LifeCycle:
         self, policies: PolicySet, policy: Policy, items: Sequence[tuple[Rule, Item]], *, force: bool
     ) -> list[Carried]:
         carried = []
-        learning = Learning(self._world)
+        known = time.monotonic()
         held: dict[str, list[Object]] = {}
         for rule, item in items:
             request = await self._questions.as_stored(rule, item)
@@ -83,15 +92,25 @@ class LifeCycle:
                 if rule.name not in held and synchronizes(rule):
                     trigger = item.trigger.uid if len(items) == 1 and item.trigger else ""
                     held[rule.name] = await self._downstreams.existing(rule, trigger=trigger)
-                results = await self._results(policies, policy, [rule], request, learning)
+                results = await self._results(policies, policy, [rule], request, known=known)
             except FAILING as error:
                 one.failures.append(error)
                 continue
             uid = request.subject["metadata"]["uid"]
             existing = [d for d in held.get(rule.name, ()) if d["metadata"]["labels"].get(TRIGGER_UID) == uid]
             await self._bring(one, results.get(rule.name), existing=existing, force=force)
-        await self._mark(carried, learning)
         return carried
+
+    async def _lost(self, policy: Policy, rule: Rule, item: Item) -> Carried:
+        """The trigger has gone unheard: what was made for it goes too."""
+        one = Carried(policy, rule, None, item.trigger)
+        try:
+            if item.delete and item.trigger is not None and item.trigger.uid and synchronizes(rule):
+                made = await self._downstreams.existing(rule, trigger=item.trigger.uid)
+                one.made += await self._downstreams.bring(rule, [], made, synchronize=True, leftovers="delete")
+        except FAILING as error:
+            one.failures.append(error)
+        return one
 
     async def downstream(
         self,
@@ -132,6 +151,7 @@ class LifeCycle:
         """A clone source was changed or deleted."""
         await self._questions.stored_by_now(update, age)
         self._answers.forget()
+        self._epoch += 1
         gone = update.operation == "DELETE"
         carried = []
         for rule, _ in items:
@@ -141,20 +161,25 @@ class LifeCycle:
                 if gone:
                     one.made += await self._downstreams.bring(rule, [], copies, synchronize=True, leftovers="delete")
                 else:
-                    triggers = {_trigger_of(copy).uid: _trigger_of(copy) for copy in copies}
-                    again = [(rule, Item(rule.name, trigger)) for trigger in triggers.values() if trigger.uid]
+                    triggers = await self._triggers_of_source(policy, rule, copies)
+                    again = [(rule, Item(rule.name, trigger)) for trigger in triggers]
                     carried += await self._of_existing(policies, policy, again, force=False)
             except FAILING as error:
                 one.failures.append(error)
             carried.append(one)
         return carried
 
+    async def _triggers_of_source(self, policy: Policy, rule: Rule, copies: Sequence[Object]) -> list[Reference]:
+        """The triggers that have a copy of it; those of the rule when it is new and has none."""
+        if not copies:
+            return [trigger async for trigger in self._triggers.concerned(policy, rule)]
+        return [trigger for trigger in dict.fromkeys(map(trigger_of, copies)) if trigger.uid]
+
     async def _bring(
         self,
         one: Carried,
         result: Result | None,
         *,
-        delete: bool = False,
         fresh: bool = False,
         existing: Sequence[Object] | None = None,
         force: bool = False,
@@ -188,11 +213,6 @@ class LifeCycle:
         except FAILING as error:
             one.failures.append(error)
 
-    async def _mark(self, carried: Sequence[Carried], learning: Learning) -> None:
-        """Sources of synchronized copies get their label."""
-        if any(synchronizes(one.rule) for one in carried) and await self._downstreams.mark(learning.sources.values()):
-            self._answers.forget()
-
     async def _end(self, about: Reference, rule: Rule) -> list[Made]:
         """A downstream whose trigger is gone goes too."""
         found = await self._objects.find(about)
@@ -211,8 +231,11 @@ class LifeCycle:
             await self._downstreams.write(downstream.plan([], found, synchronize=True, leftovers=LEFTOVERS[update.cause]))
 
     async def _results(
-        self, policies: PolicySet, policy: Policy, rules: Sequence[Rule], request: Request, learning: Learning
+        self, policies: PolicySet, policy: Policy, rules: Sequence[Rule], request: Request, *, known: float
     ) -> dict[str, Result]:
+        """What the rules want, for a request that is `known` since then (monotonic seconds).
+
+        The sources of synchronized copies are marked, so that no later change of them goes unheard."""
         if not rules:
             return {}
         names = {rule.name for rule in rules}
@@ -227,18 +250,15 @@ class LifeCycle:
                 skip=lambda rule: rule.name not in names,
             )
 
-        responses = await settle(partial(ask), learning)
-        return {result.rule.name: result for response in responses for result in response.results}
-
-
-def _trigger_of(document: Object) -> Reference:
-    """The trigger that the labels of a downstream name."""
-    labels = document["metadata"].get("labels") or {}
-    group, version = labels.get(f"{PREFIX}trigger-group") or "", labels.get(f"{PREFIX}trigger-version") or ""
-    return Reference(
-        f"{group}/{version}" if group else version,
-        labels.get(f"{PREFIX}trigger-kind") or "",
-        "",
-        labels.get(f"{PREFIX}trigger-namespace") or "",
-        labels.get(TRIGGER_UID) or "",
-    )
+        for _ in range(ROUNDS):
+            learning = Learning(self._answers.since(known))
+            responses = await settle(ask, learning)
+            results = {result.rule.name: result for response in responses for result in response.results}
+            if not any(synchronizes(rule) for rule in rules):
+                break
+            marked = await self._downstreams.mark(learning.sources.values())
+            if marked != "before":
+                self._answers.forget()
+            if marked != "changed":
+                break
+        return results

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
 
-from controllers.background.carried import FAILING
 from controllers.background.changes import Changes
 from controllers.background.conditions import Conditions
+from controllers.background.ledger import Ledger
 from controllers.background.objects import Objects
 from controllers.background.observe import Observer
-from controllers.background.question import NotYet, Pointless, Refused
+from controllers.background.triggers import Triggers
 from controllers.background.update_request import Carrier
+from controllers.background.upkeep import Upkeep
 from controllers.background.worker import Worker
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery
@@ -27,15 +26,11 @@ from controllers.cluster.operator import Operator
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.settings import Settings
 from controllers.cluster.update_request_writer import Writer
-from controllers.cluster.update_requests import UpdateRequest
-from engine import LookupFailed, Policy, PolicyException, Request, compile_filters
+from engine import PolicyException, Request, compile_filters
 
-REMEMBERED = 60.0
-"""Seconds for which a replica that does not lead remembers changes: the leader may have died before it acted on them."""
 REPORT_DELAY = 1.0
 """Seconds in which results about one object become one report: the policies of a trigger are carried out one by one."""
 logger = logging.getLogger("pyvern.operator")
-Pair = tuple[Policy | None, Policy | None]
 
 
 class Background(Operator):
@@ -48,15 +43,23 @@ class Background(Operator):
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials)
         self._filters: Callable[[Request], bool] = _nothing
-        self._known: dict[tuple[str, str, str], Policy] = {}
-        self._recent: deque[tuple[float, Pair]] = deque()
-        self._changed: asyncio.Queue[Pair] = asyncio.Queue()
         self.policies = Policies(self._policy_changed)
         self.exceptions = Exceptions(flags.exceptionNamespace if flags.enablePolicyException else "", self._exceptions_changed)
         objects = Objects(self._client, lambda: self.kinds.discovery)
-        self._changes = Changes(objects, self.namespaces, lambda request: self._filters(request))
-        self.carrier = Carrier(
-            policies=lambda: self.policies.snapshot, objects=objects, world=self.world, namespaces=self.namespaces
+        ledger = Ledger(self._client, namespace=environment.namespace)
+        triggers = Triggers(
+            objects,
+            self.namespaces,
+            excluded=lambda request: self._filters(request),
+            hooks=lambda: self.settings.webhooks,
+            seen=ledger.get,
+        )
+        carrier = Carrier(
+            policies=lambda: self.policies.snapshot,
+            objects=objects,
+            world=self.world,
+            namespaces=self.namespaces,
+            triggers=triggers,
         )
         self.reports = EphemeralReports(
             self._client,
@@ -75,7 +78,7 @@ class Background(Operator):
         self.worker = Worker(
             self._client,
             namespace=environment.namespace,
-            carrier=self.carrier,
+            carrier=carrier,
             metrics=self.metrics,
             carried=self._observer.carried,
             given_up=self._observer.given_up,
@@ -86,6 +89,14 @@ class Background(Operator):
             namespace=environment.namespace,
             threshold=lambda: self.settings.update_request_threshold,
             counted=breaker(self.metrics, "update requests"),
+        )
+        self._upkeep = Upkeep(
+            policies=self.policies,
+            changes=Changes(objects, triggers),
+            ledger=ledger,
+            carrier=carrier,
+            updates=self.updates,
+            every=environment.scan_interval,
         )
 
     async def _start(self) -> None:
@@ -98,7 +109,6 @@ class Background(Operator):
         await self.policies.wait()
         await self.exceptions.synced.wait()
         await self.namespaces.synced.wait()
-        self._recent.clear()
         self.ready = True
         self._tasks.spawn("update requests", self.updates.run())
         self._tasks.spawn("leadership", self._leadership.run(self._lead))
@@ -107,60 +117,14 @@ class Background(Operator):
 
     async def _lead(self) -> None:
         """Everything that only one replica does."""
-        since = time.monotonic() - REMEMBERED
-        for at, pair in self._recent:
-            if at >= since:
-                self._changed.put_nowait(pair)
-        self._recent.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.worker.run(self.flags.genWorkers))
-            group.create_task(self._follow_changes())
-            group.create_task(self._repair_for_ever())
+            group.create_task(self._upkeep.run())
 
     # Changes
 
     def _policy_changed(self, entry: Entry, change: Change) -> None:
-        metadata = entry.document["metadata"]
-        key = (entry.document.get("kind") or "", metadata.get("namespace") or "", metadata["name"])
-        before = self._known.pop(key, None)
-        after = entry.policy if change != "delete" else None
-        if after is not None:
-            self._known[key] = after
-        if before is after:
-            return
-        if self._leadership.leading:
-            self._changed.put_nowait((before, after))
-        else:
-            self._recent.append((time.monotonic(), (before, after)))
-            while self._recent and self._recent[0][0] < time.monotonic() - REMEMBERED:
-                self._recent.popleft()
-
-    async def _follow_changes(self) -> None:
-        while True:
-            before, after = await self._changed.get()
-            async for update in self._changes.work(before, after):
-                self.updates.put(update)
-
-    async def _repair_for_ever(self) -> None:
-        """What was missed while nobody worked, now and every hour: wanted and existing downstreams are compared."""
-        while True:
-            for policy in tuple(self.policies.snapshot):
-                async for update in self._changes.work(policy, policy):
-                    await self._repair(update)
-            await asyncio.sleep(self.environment.scan_interval)
-
-    async def _repair(self, update: UpdateRequest) -> None:
-        """Carries out without an UpdateRequest; what fails gets one, so that it is tried again."""
-        try:
-            carried = await self.carrier.carry_out(update, age=REMEMBERED)
-        except (NotYet, Pointless, Refused):
-            return
-        except (*FAILING, LookupFailed) as error:
-            logger.info("policy %s: %s", update.policy, error)
-            self.updates.put(update)
-            return
-        if any(one.failures for one in carried):
-            self.updates.put(update)
+        self._upkeep.changed(entry, change)
 
     def _exceptions_changed(self, exceptions: tuple[PolicyException, ...]) -> None:
         self.policies.except_(exceptions)

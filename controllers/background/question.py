@@ -59,7 +59,7 @@ class Questions:
                 await self._missing(update, age)
             elif leaving:
                 raise Pointless(f"{update.about.text} is on its way out")
-            elif update.changes and age < PENDING and _version(stored) == _version(asked.get("oldObject")):
+            elif age < PENDING and _unchanged(update, stored):
                 raise NotYet
             if update.operation != "DELETE":
                 document["object"] = stored
@@ -100,13 +100,19 @@ class Questions:
         return requests.of_stored(resource, stored, operation=operation, namespace_labels=labels, now=time.time_ns())
 
     async def stored_by_now(self, update: UpdateRequest, age: float) -> None:
-        """Waits until the change that the request is about is stored."""
+        """Waits until the change that the request is about is stored; what nobody has stored by then was refused elsewhere."""
         if age < SOON:
             raise NotYet
+        if not update.changes and update.operation == "UPDATE":
+            return
+        stored = await self._objects.find(update.about)
         if update.operation == "DELETE":
-            stored = await self._objects.find(update.about)
             if stored is not None and stored["metadata"].get("deletionTimestamp") is None:
                 _wait(age, PENDING, f"{update.about.text} was not deleted")
+        elif stored is None:
+            _wait(age, PHANTOM if update.operation == "CREATE" else 0.0, f"{update.about.text} is gone, or was never stored")
+        elif age < PENDING and _unchanged(update, stored):
+            raise NotYet
 
     async def _namespace_labels(self, namespace: str) -> Mapping[str, str] | None:
         if not namespace:
@@ -122,6 +128,10 @@ def _wait(age: float, limit: float, reason: str) -> None:
     if age < limit:
         raise NotYet
     raise Pointless(reason)
+
+
+def _unchanged(update: UpdateRequest, stored: Object) -> bool:
+    return bool(update.changes) and _version(stored) == update.changes
 
 
 def _version(document: Object | None) -> str:

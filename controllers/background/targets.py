@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -50,9 +50,9 @@ class Targets:
         results: list[Target] = []
         room = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def one(resource: Resource, document: Object) -> None:
+        async def one(resource: Resource, about: Reference, document: Object) -> None:
             try:
-                result = await self._change(policies, rule, request, resource, document)
+                result = await self._change(policies, rule, request, resource, about, document)
             finally:
                 room.release()
             if result is not None:
@@ -63,39 +63,51 @@ class Targets:
             try:
                 for selector in selectors:
                     resource = self._objects.resource(selector["apiVersion"], selector["kind"])
-                    async for document in self._selected(rule, resource, selector):
-                        uid = document["metadata"]["uid"]
-                        if uid not in seen and is_target(selector, document):
-                            seen.add(uid)
+                    async for about, document in self._selected(rule, resource, selector):
+                        if about.uid not in seen:
+                            seen.add(about.uid)
                             await room.acquire()
-                            group.create_task(one(resource, document))
+                            group.create_task(one(resource, about, document))
             except (ApiError, Unreachable, Unserved) as error:
                 failed = error
         if failed is not None:
             raise failed
         return results
 
-    async def _selected(self, rule: Rule, resource: Resource, selector: dict[str, Any]) -> AsyncIterator[Object]:
-        """Stored objects among which the targets are."""
+    async def _selected(
+        self, rule: Rule, resource: Resource, selector: dict[str, Any]
+    ) -> AsyncIterator[tuple[Reference, Object]]:
+        """The targets, and what is to be changed: the objects themselves, or a subresource of them."""
         namespace, name = selector.get("namespace") or "", selector.get("name") or ""
         if rule.policy.namespace:
             if namespace not in ("", rule.policy.namespace):
                 raise Unserved(f"policy {rule.policy.key} may not change objects in namespace `{namespace}`")
             namespace = rule.policy.namespace
         exact = not _wild(namespace)
-        if name and not _wild(name) and exact and (namespace or not resource.namespaced):
-            found = await self._objects.get(resource, namespace, name)
-            if found is not None:
-                yield found
-            return
         whole = self._objects.resource(selector["apiVersion"], selector["kind"].partition("/")[0])
-        async for document in self._objects.list(whole, namespace if exact else ""):
-            yield document
+        if name and not _wild(name) and exact and (namespace or not resource.namespaced):
+            if resource.subresource and not selector.get("selector"):  # no right to read the object as a whole is needed
+                part = await self._objects.get(resource, namespace, name)
+                if part is not None:
+                    uid = part["metadata"].get("uid") or ""
+                    yield Reference(selector["apiVersion"], whole.kind, name, namespace, uid), part
+                return
+            found = await self._objects.get(whole, namespace, name)
+            documents = _each(() if found is None else (found,))
+        else:
+            documents = self._objects.list(whole, namespace if exact else "")
+        async for document in documents:
+            if is_target(selector, document):
+                about = reference(document)
+                whole_or_part = (
+                    await self._objects.get(resource, about.namespace, about.name) if resource.subresource else document
+                )
+                if whole_or_part is not None:
+                    yield about, whole_or_part
 
     async def _change(
-        self, policies: PolicySet, rule: Rule, request: Request, resource: Resource, document: Object
+        self, policies: PolicySet, rule: Rule, request: Request, resource: Resource, about: Reference, document: Object
     ) -> Target | None:
-        about = reference(document)
         exceptions = policies.exceptions_of(rule)
         outcome = Outcome(Status.ERROR, "somebody else is always faster")
         try:
@@ -122,6 +134,11 @@ class Targets:
         except (EngineError, ApiError, Unreachable) as error:
             return Target(about, Outcome(Status.ERROR, str(error)), error)
         return Target(about, outcome, ApiError(409, "Conflict", "somebody else is always faster"))
+
+
+async def _each(documents: Iterable[Object]) -> AsyncIterator[Object]:
+    for document in documents:
+        yield document
 
 
 def _wild(text: str) -> bool:

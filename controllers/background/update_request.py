@@ -9,6 +9,7 @@ from controllers.background.lifecycle import LifeCycle
 from controllers.background.objects import Objects
 from controllers.background.question import Pointless, Questions
 from controllers.background.targets import Targets
+from controllers.background.triggers import Triggers
 from controllers.cluster.facts import Learns
 from controllers.cluster.namespaces import Namespaces
 from controllers.cluster.update_requests import Cause, Item, Type, UpdateRequest
@@ -28,11 +29,12 @@ class Carrier:
         objects: Objects,
         world: Learns,
         namespaces: Namespaces,
+        triggers: Triggers,
     ) -> None:
         self._policies = policies
         self._questions = Questions(objects, namespaces)
         self._targets = Targets(objects, world)
-        life = LifeCycle(objects, world, self._questions)
+        life = LifeCycle(objects, world, self._questions, triggers)
         self._without_policy: Mapping[Cause, Callable[[UpdateRequest], Awaitable[None]]] = {
             "removed": life.removed,
             "orphaned": life.removed,

@@ -1,7 +1,8 @@
 """The life of UpdateRequests (spec 4.2): taken up, carried out, tried again, given up, removed.
 
-A request without status is Pending. What is done is deleted at once; what failed gets status Failed with the reason and the
-number of tries, so that another process goes on where this one ended.
+A request is Pending until it is tried. What is done, or turns out to be pointless, is deleted at once, so that Completed and
+Skip are only ever seen on requests that somebody else made; what failed gets status Failed with the reason and the number of
+tries, so that another process goes on where this one ended.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ HELD = 500
 LONGEST = 30.0
 SHOWN = 30.0
 """Seconds for which a request about an object that was refused elsewhere is kept, so that people can see it."""
+FINISHED = frozenset({"Completed", "Skip"})
 Told = Callable[[UpdateRequest, Iterable[Carried]], None]
 GivenUp = Callable[[UpdateRequest, Iterable[Carried], str], None]
 logger = logging.getLogger("pyvern.worker")
@@ -92,8 +94,7 @@ class Worker:
         metadata = document["metadata"]
         name = metadata["name"]
         known = self._generations.get(name)
-        room = sum(1 for _ in self._documents) < HELD or self._documents.get(name) is not None
-        self._documents[name] = document if room else None
+        self._documents[name] = document if len(self._documents) < HELD or self._documents.get(name) is not None else None
         self._generations[name] = metadata["generation"]
         if known != metadata["generation"]:
             self._seen[name] = time.monotonic() - max(0.0, _age(document) - 1.0 if known is None else 0.0)
@@ -120,6 +121,8 @@ class Worker:
         return 1.0
 
     async def _try(self, name: str, document: Object, update: UpdateRequest) -> float | None:
+        if (document.get("status") or {}).get("state") in FINISHED:
+            return await self._finish(name, document)
         self._metrics.count("kyverno_controller_reconcile", (CONTROLLER,))
         carried: list[Carried] = []
         failures: list[Exception] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from controllers.cluster.discovery import Discovery, Resource
-from engine import Effect, KindSelector, Policy, Rule
+from controllers.cluster.events import Reference
+from engine import Effect, KindSelector, LanguageError, Policy, Rule, compile_selector
 
 PREFIX = "generate.kyverno.io/"
 POLICY_NAME = f"{PREFIX}policy-name"
@@ -76,23 +77,73 @@ def downstreams(rule: Rule, discovery: Discovery) -> tuple[Resource, ...]:
 
 def downstream_kinds(rule: Rule) -> tuple[KindSelector, ...]:
     """The kinds of downstreams of a generate rule; those that are variables are left out."""
-    return tuple(dict.fromkeys(kind for target in targets(rule) for kind in kinds_of(target)))
+    return tuple(selector(api_version, kind) for api_version, kind in written_kinds(rule))
+
+
+def written_kinds(rule: Rule) -> tuple[tuple[str, str], ...]:
+    """apiVersion and kind of downstreams as a generate rule has them; those that are variables are left out."""
+    return tuple(dict.fromkeys(kind for target in targets(rule) for kind in _kinds_of(target)))
 
 
 def kinds_of(target: Mapping[str, Any]) -> tuple[KindSelector, ...]:
     """The kinds of one target of a generate rule; those that are variables are left out."""
-    written: list[tuple[str, str]] = []
+    return tuple(selector(api_version, kind) for api_version, kind in _kinds_of(target))
+
+
+def _kinds_of(target: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if target.get("cloneList"):
         parts = (str(kind).rpartition("/") for kind in target["cloneList"].get("kinds") or ())
-        written += [(api_version, kind) for api_version, _, kind in parts]
+        written = [(api_version, kind) for api_version, _, kind in parts]
     else:
-        written.append((str(target.get("apiVersion") or ""), str(target.get("kind") or "").strip()))
-    return tuple(selector(api_version, kind) for api_version, kind in written if kind and "{{" not in f"{api_version}{kind}")
+        written = [(str(target.get("apiVersion") or ""), str(target.get("kind") or "").strip())]
+    for api_version, kind in written:
+        if kind and "{{" not in f"{api_version}{kind}":
+            yield api_version, kind
+
+
+def trigger_of(document: Mapping[str, Any]) -> Reference:
+    """The trigger that the labels of a downstream name; it has a uid and no name. Without labels: empty."""
+    labels = (document.get("metadata") or {}).get("labels") or {}
+    group, version = labels.get(f"{PREFIX}trigger-group") or "", labels.get(f"{PREFIX}trigger-version") or ""
+    return Reference(
+        f"{group}/{version}" if group else version,
+        labels.get(f"{PREFIX}trigger-kind") or "",
+        "",
+        labels.get(f"{PREFIX}trigger-namespace") or "",
+        labels.get(TRIGGER_UID) or "",
+    )
 
 
 def copies(rule: Rule, api_version: str, kind: str, namespace: str, name: str) -> bool:
     """Could the object be a clone source of the rule? Fields with variables fit everything."""
     return any(_copies(target, api_version, kind, namespace, name) for target in targets(rule))
+
+
+def wants_copied(rule: Rule, source: Reference, labels: Mapping[str, str]) -> bool:
+    """Is the object a source that the rule names, or one that its cloneList selects? Variables name nothing here."""
+    return any(_names(target, source, labels) for target in targets(rule))
+
+
+def _names(target: Mapping[str, Any], source: Reference, labels: Mapping[str, str]) -> bool:
+    clone, clone_list = target.get("clone"), target.get("cloneList")
+    if clone:
+        wanted = (target.get("apiVersion"), target.get("kind"), clone.get("namespace") or "", clone.get("name"))
+        return wanted == (source.api_version, source.kind, source.namespace, source.name)
+    if clone_list:
+        kind = f"{source.api_version}/{source.kind}"
+        within = kind in (clone_list.get("kinds") or ()) and (clone_list.get("namespace") or "") == source.namespace
+        return within and _selects(clone_list.get("selector") or {}, labels)
+    return False
+
+
+def _selects(wanted: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """A selector with variables, or one that is none, selects nothing here: whoever reads the list will tell."""
+    if b"{{" in orjson.dumps(wanted):
+        return False
+    try:
+        return compile_selector(wanted)(labels)
+    except LanguageError:
+        return False
 
 
 def selector(api_version: str, kind: str) -> KindSelector:

@@ -22,7 +22,7 @@ downstreams of the kind in `about` shall go or be let go."""
 CAUSES: tuple[Cause, ...] = ("trigger", "downstream", "source", "existing", "removed", "orphaned")
 CAUSE = "pyvern.io/cause"
 CHANGES = "pyvern.io/changes"
-"""Annotation: the object was about to change, so that its old resourceVersion is not yet what is meant."""
+"""Annotation: the object was about to change from this resourceVersion, so that this one is not yet what is meant."""
 MUTATE = "mutate.updaterequest.kyverno.io/"
 MAX_LABEL = 63
 
@@ -62,7 +62,8 @@ class Stored:
 class UpdateRequest:
     """`policy` is the policy's key. `about` is the object that something happened to. `admission` is the AdmissionRequest.
 
-    `roles` and `cluster_roles` are those of who asked. `key` tells requests of the same kind about the same object apart.
+    `roles` and `cluster_roles` are those of who asked. `changes` is the
+    resourceVersion from which the object was about to change. `key` tells requests of one kind about one object apart.
     """
 
     type: Type
@@ -74,7 +75,7 @@ class UpdateRequest:
     admission: Object | None = None
     roles: tuple[str, ...] = ()
     cluster_roles: tuple[str, ...] = ()
-    changes: bool = False
+    changes: str = ""
     key: str = ""
     stored: Stored = field(default_factory=lambda: Stored(""))
 
@@ -93,7 +94,7 @@ class UpdateRequest:
 
     def document(self, namespace: str) -> Object:
         """The object to be stored. It has no status yet, which counts as Pending."""
-        annotations = {CAUSE: self.cause, **({CHANGES: "true"} if self.changes else {})}
+        annotations = {CAUSE: self.cause, **({CHANGES: self.changes} if self.changes else {})}
         spec: Object = {
             "requestType": self.type,
             "policy": self.policy,
@@ -154,7 +155,7 @@ def read(document: Object) -> UpdateRequest:
         admission=info.get("admissionRequest"),
         roles=tuple(asker.get("roles") or ()),
         cluster_roles=tuple(asker.get("clusterRoles") or ()),
-        changes=CHANGES in annotations,
+        changes=annotations.get(CHANGES) or "",
         stored=Stored(
             metadata["name"],
             metadata["resourceVersion"],

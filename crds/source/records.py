@@ -109,6 +109,7 @@ def _request() -> dict[str, Schema]:
         },
         "How far the work is.",
         required=("state",),
+        default={"state": "Pending"},
     )
     return {"spec": spec, "status": status}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from controllers.admission.follow_up import updates_of
 from controllers.cluster.events import Reference
 from controllers.cluster.update_requests import Item, UpdateRequest, kept, merged, read
@@ -96,7 +98,7 @@ def test_a_stored_request_is_what_it_was() -> None:
     document = found.document("kyverno")
     document["metadata"]["resourceVersion"] = "9"
     again = read(document)
-    assert (again.items, again.admission, again.changes) == (found.items, found.admission, True)
+    assert (again.items, again.admission, again.changes) == (found.items, found.admission, "1")
     assert again.name == found.name == document["metadata"]["name"]
     assert again.stored.version == "9"
 
@@ -119,7 +121,7 @@ def test_the_same_work_has_the_same_name() -> None:
     (two,) = updates([generating()], request("UPDATE", config_map({"later": "yes"}), config_map()))
     (other,) = updates([generating()], request("UPDATE", config_map(uid="d"), config_map(uid="d")))
     assert one.name == two.name != other.name
-    assert merged(one, two).changes
+    assert merged(one, two).changes == "1"
 
 
 def test_rules_that_only_the_earlier_request_names_are_not_forgotten() -> None:
@@ -236,3 +238,23 @@ def test_what_is_kept_of_a_request_leaves_out_what_is_read_again() -> None:
     assert "object" not in kept(asked)
     assert "managedFields" not in kept(asked)["oldObject"]["metadata"]
     assert "object" in kept({**asked, "operation": "CONNECT"})
+
+
+@pytest.mark.parametrize(("labels", "count"), [({"copy": "me"}, 1), ({}, 0), ({"copy": "not"}, 0)])
+def test_an_object_that_a_clone_list_selects_is_a_new_source(labels: Document, count: int) -> None:
+    listed = {"namespace": "blue", "kinds": ["v1/Secret"], "selector": {"matchLabels": {"copy": "me"}}}
+    rule = {"namespace": "{{request.object.metadata.name}}", "synchronize": True, "cloneList": listed}
+    copying = policy({"generate": rule})
+    found = updates([copying], request("CREATE", secret(labels)))
+    assert [(one.cause, one.operation) for one in found] == [("source", "CREATE")] * count
+    found = updates([copying], request("UPDATE", secret(labels), secret({})))
+    assert [one.changes for one in found] == ["1"] * count if labels else not found
+    assert updates([copying], request("CREATE", secret(labels), user=ACCOUNT)) == ()
+
+
+def test_a_source_that_a_rule_names_is_missed_until_it_comes() -> None:
+    clone = {"apiVersion": "v1", "kind": "Secret", "name": "made", "namespace": "red", "synchronize": True}
+    wanted = policy({"generate": {**clone, "clone": {"namespace": "blue", "name": "c"}}})
+    assert [one.cause for one in updates([wanted], request("CREATE", secret({})))] == ["source"]
+    other = policy({"generate": {**clone, "clone": {"namespace": "blue", "name": "other"}}})
+    assert updates([other], request("CREATE", secret({}))) == ()
