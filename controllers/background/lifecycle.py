@@ -10,9 +10,9 @@ from controllers.background.carried import FAILING, Carried
 from controllers.background.generation import Downstreams, Learning, Made
 from controllers.background.objects import Objects, Unserved
 from controllers.background.question import Pointless, Questions
+from controllers.background.triggers import Triggers
 from controllers.cluster import downstream
 from controllers.cluster.downstream import Leftovers
-from controllers.background.triggers import Triggers
 from controllers.cluster.events import Reference
 from controllers.cluster.facts import Learns, settle
 from controllers.cluster.generating import TRIGGER_UID, server_side, synchronizes, trigger_of

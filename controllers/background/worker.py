@@ -22,7 +22,7 @@ from controllers.background.queue import Queue
 from controllers.background.update_request import Carrier
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.metrics import Metrics
-from controllers.cluster.update_requests import UpdateRequest, collection, read
+from controllers.cluster.update_requests import UpdateRequest, collection, content, read
 from controllers.cluster.watch import Event as Seen
 from controllers.cluster.watch import Listed, Target, follow
 from engine import EvaluationError, LookupFailed, Object
@@ -64,7 +64,7 @@ class Worker:
         self._given_up = given_up
         self._conditions = conditions
         self._documents: dict[str, Object | None] = {}
-        self._generations: dict[str, int] = {}
+        self._contents: dict[str, tuple[Any, ...]] = {}
         self._seen: dict[str, float] = {}
         self.queue = Queue(self._work)
 
@@ -75,7 +75,7 @@ class Worker:
         finally:
             self.queue.clear()
             self._documents.clear()
-            self._generations.clear()
+            self._contents.clear()
             self._seen.clear()
 
     def _handle(self, event: Seen) -> None:
@@ -93,16 +93,16 @@ class Worker:
     def _take(self, document: Object) -> None:
         metadata = document["metadata"]
         name = metadata["name"]
-        known = self._generations.get(name)
+        known, now = self._contents.get(name), content(document)
         self._documents[name] = document if len(self._documents) < HELD or self._documents.get(name) is not None else None
-        self._generations[name] = metadata["generation"]
-        if known != metadata["generation"]:
+        self._contents[name] = now
+        if known != now:
             self._seen[name] = time.monotonic() - max(0.0, _age(document) - 1.0 if known is None else 0.0)
             self.queue.put(name, read(document).subject)
 
     def _forget(self, name: str) -> None:
         self.queue.drop(name)
-        for known in (self._documents, self._generations, self._seen):
+        for known in (self._documents, self._contents, self._seen):
             known.pop(name, None)
 
     async def _work(self, name: str) -> float | None:
@@ -161,7 +161,7 @@ class Worker:
     async def _finish(self, name: str, document: Object) -> float | None:
         """Removes the request, unless it has been renewed meanwhile."""
         current = self._documents.get(name) or document
-        if current["metadata"]["generation"] != document["metadata"]["generation"]:
+        if self._contents.get(name, content(document)) != content(document):
             return 0.0
         try:
             version = current["metadata"]["resourceVersion"]
@@ -184,7 +184,7 @@ class Worker:
             if not error.not_found:
                 raise
         else:
-            if self._generations.get(name) == written["metadata"]["generation"]:
+            if self._contents.get(name) == content(written):
                 self._documents[name] = written
 
 

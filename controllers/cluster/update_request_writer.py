@@ -9,11 +9,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 
 from controllers.cluster.client import FAILURES, METADATA_ONLY, ApiError, Client, Unreachable
-from controllers.cluster.update_requests import UpdateRequest, collection, merged, read
+from controllers.cluster.update_requests import RENEWED, UpdateRequest, collection, merged, read
 from engine import Object
 
 COUNT_EVERY = 5.0
 LOOK_AGAIN = 1.0
+IN_ORDER = 0.01
 PATIENCE = 30.0
 LONGEST_HELD = 600.0
 """Seconds for which a request waits for a policy that has its share of UpdateRequests."""
@@ -44,7 +45,7 @@ class Writer:
         self._counted = counted
         self._waiting: OrderedDict[str, tuple[UpdateRequest, float]] = OrderedDict()
         self._held: dict[str, OrderedDict[str, tuple[UpdateRequest, float]]] = {}
-        self._writing = 0
+        self._writing: set[str] = set()
         self._filled = asyncio.Event()
         self._total = (0, float("-inf"))
         self._of_policy: dict[str, tuple[int, float]] = {}
@@ -65,7 +66,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Requests that are not stored yet."""
-        return len(self._waiting) + sum(map(len, self._held.values())) + self._writing
+        return len(self._waiting) + sum(map(len, self._held.values())) + len(self._writing)
 
     async def run(self, writers: int = 8) -> None:
         """Writes until cancelled."""
@@ -87,12 +88,16 @@ class Writer:
             while not self._waiting:
                 self._filled.clear()
                 await self._filled.wait()
-            _, (request, since) = self._waiting.popitem(last=False)
-            self._writing += 1
+            name = next((name for name in self._waiting if name not in self._writing), "")
+            if not name:  # only what is being written just now waits again: its order counts
+                await asyncio.sleep(IN_ORDER)
+                continue
+            request, since = self._waiting.pop(name)
+            self._writing.add(name)
             try:
                 await self._write(request, since)
             finally:
-                self._writing -= 1
+                self._writing.discard(name)
 
     async def _write(self, request: UpdateRequest, since: float) -> None:
         attempt = 0
@@ -170,6 +175,7 @@ class Writer:
             found = await self._client.get(path)
             document = merged(read(found), request).document(self._namespace)
             document["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+            document["metadata"]["annotations"][RENEWED] = str(time.time_ns())
             await self._client.replace(path, document)
 
     async def _full(self, request: UpdateRequest) -> bool:

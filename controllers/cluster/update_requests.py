@@ -23,6 +23,8 @@ CAUSES: tuple[Cause, ...] = ("trigger", "downstream", "source", "existing", "rem
 CAUSE = "pyvern.io/cause"
 CHANGES = "pyvern.io/changes"
 """Annotation: the object was about to change from this resourceVersion, so that this one is not yet what is meant."""
+RENEWED = "pyvern.io/renewed"
+"""Annotation, another one each time that the same work is wanted again: the rest of the request may be what it was."""
 MUTATE = "mutate.updaterequest.kyverno.io/"
 MAX_LABEL = 63
 
@@ -163,6 +165,13 @@ def read(document: Object) -> UpdateRequest:
             frozenset(made["uid"] for made in status.get("generatedResources") or () if made.get("uid")),
         ),
     )
+
+
+def content(document: Object) -> tuple[Any, ...]:
+    """Tells a request that was renewed from one that only has another status."""
+    metadata = document["metadata"]
+    annotations = metadata.get("annotations") or {}
+    return metadata["generation"], annotations.get(CHANGES), annotations.get(RENEWED)
 
 
 def _item(entry: Mapping[str, Any]) -> Item:

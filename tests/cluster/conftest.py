@@ -1,16 +1,19 @@
-"""What tests of the admission and of the reports operator share."""
+"""What tests of operators share: an API, policies that go again, a namespace of the test's own, rights, reports."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
-from deploy.local.api import Api
+from deploy.local.api import Api, Refused
 from deploy.local.control_plane import ControlPlane
 from deploy.local.operators import Operators, Running
 from tests.cluster.calls import CPOL, RESOURCE_HOOKS, Document, ready, until
+from tests.cluster.generating import NAMESPACES, ROLES, UPDATES
 from tests.cluster.reported import NAMESPACE, PATHS, reports
 
 
@@ -61,3 +64,42 @@ def reported(control_plane: ControlPlane, reports_operator: Running) -> Iterator
             if item["metadata"]["name"] != "kube-root-ca.crt":
                 api.ask(f"{path}/{item['metadata']['name']}", method="DELETE")
     until(lambda: reports(api) == {}, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def background(operators: Operators, admission: Running) -> Iterator[Running]:
+    running = operators.start("background")
+    yield running
+    operators.stop("background")
+
+
+@pytest.fixture
+def maps(api: Api, background: Running, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The path of the ConfigMaps of a namespace of the test's own."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
+    api.ask(NAMESPACES, method="POST", body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield f"{NAMESPACES}/{name}/configmaps"
+    until(lambda: not api.ask(UPDATES)["items"], timeout=60)
+    api.ask(f"{NAMESPACES}/{name}", method="DELETE")
+
+
+@pytest.fixture
+def role(api: Api) -> Iterator[Callable[..., str]]:
+    made: list[str] = []
+
+    def create(name: str, *rules: Document) -> str:
+        labels = {"rbac.kyverno.io/aggregate-to-background-controller": "true"}
+        document = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": labels},
+        }
+        api.ask(ROLES, method="POST", body={**document, "rules": list(rules)})
+        made.append(name)
+        time.sleep(1.0)  # aggregation
+        return f"{ROLES}/{name}"
+
+    yield create
+    for name in made:
+        with suppress(Refused):
+            api.ask(f"{ROLES}/{name}", method="DELETE")

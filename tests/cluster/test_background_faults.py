@@ -1,0 +1,129 @@
+"""The background operator under faults: nothing is lost, nothing stays behind, and what cannot be done is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from deploy.local.api import Api, Refused
+from deploy.local.control_plane import ControlPlane
+from deploy.local.operators import Operators
+from tests.cluster.calls import CPOL, Document, config_map, until
+from tests.cluster.generating import CRDS, NAMESPACES, UPDATES, Apply, data, generating, patch
+
+pytestmark = pytest.mark.cluster
+
+
+def test_edits_that_compete_end_as_the_policy_wants(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("race"))
+    api.ask(maps, method="POST", body=config_map("race-in", a="0"))
+    made = f"{maps}/race-made-race-in"
+    until(lambda: data(api, made) == {"from": "0"})
+    for number in range(1, 21):
+        patch(api, f"{maps}/race-in", {"data": {"a": str(number)}})
+        patch(api, made, {"data": {"from": "edited", f"k{number}": "x"}})
+    until(lambda: data(api, made) == {"from": "20"}, timeout=30)
+
+
+def test_a_trigger_that_is_gone_at_once_leaves_nothing(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("brief"))
+    for number in range(10):
+        api.ask(maps, method="POST", body=config_map(f"brief-in-{number}", a="1"))
+        api.ask(f"{maps}/brief-in-{number}", method="DELETE")
+    until(lambda: not api.ask(UPDATES)["items"], timeout=30)
+    assert {item["metadata"]["name"] for item in api.ask(maps)["items"]} <= {"kube-root-ca.crt"}
+
+
+def test_a_right_that_is_missing_is_told_and_its_coming_is_enough(
+    api: Api, apply: Apply, maps: str, role: Callable[..., str]
+) -> None:
+    rule = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["create", "get"]}
+    needs = generating("rights", kind="ServiceAccount", synchronize=None, data=None)
+    with pytest.raises(Refused, match=r"requires permissions create for resource v1/ServiceAccount"):
+        api.ask(CPOL, method="POST", body=needs)
+    path = role("test:accounts", rule)
+    apply(needs)
+    api.ask(path, method="DELETE")
+    time.sleep(1.0)
+    api.ask(maps, method="POST", body=config_map("rights-in", a="1"))
+    (stuck,) = until(lambda: [one for one in api.ask(UPDATES)["items"] if (one.get("status") or {}).get("state") == "Failed"])
+    assert "forbidden" in stuck["status"]["message"]
+    role("test:accounts", rule)
+    until(lambda: api.find(f"{maps.rpartition('/')[0]}/serviceaccounts/rights-made-rights-in"), timeout=40)
+
+
+def test_a_kind_that_is_installed_later_is_generated_then(api: Api, apply: Apply, maps: str, role: Callable[..., str]) -> None:
+    role("test:things", {"apiGroups": ["test.pyvern.io"], "resources": ["things"], "verbs": ["*"]})
+    apply(generating("later", apiVersion="test.pyvern.io/v1", kind="Thing", data={"spec": {"a": "b"}}))
+    api.ask(maps, method="POST", body=config_map("later-in", a="1"))
+    until(lambda: [one for one in api.ask(UPDATES)["items"] if "serves no" in (one.get("status") or {}).get("message", "")])
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    body = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.test.pyvern.io"},
+        "spec": {
+            "group": "test.pyvern.io",
+            "scope": "Namespaced",
+            "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    api.ask(CRDS, method="POST", body=body)
+    try:
+        things = f"/apis/test.pyvern.io/v1/namespaces/{maps.split('/')[4]}/things/later-made-later-in"
+        until(lambda: api.find(things), timeout=40)
+    finally:
+        api.ask(f"{CRDS}/things.test.pyvern.io", method="DELETE")
+
+
+def test_nothing_is_lost_when_the_operator_is_killed(
+    api: Api, apply: Apply, maps: str, operators: Operators, control_plane: ControlPlane
+) -> None:
+    apply(generating("killed"))
+    count = 120
+    for number in range(count):
+        api.ask(maps, method="POST", body=config_map(f"killed-in-{number}", a=str(number)))
+        if number in (40, 80):
+            pid = control_plane.processes.pid("background")
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            operators.stop("background")
+            operators.start("background")
+    wanted = {f"killed-made-killed-in-{number}": {"from": str(number)} for number in range(count)}
+
+    def made() -> Document:
+        items = api.ask(maps)["items"]
+        return {item["metadata"]["name"]: item["data"] for item in items if "-made-" in item["metadata"]["name"]}
+
+    until(lambda: made() == wanted, timeout=60)
+    until(lambda: not api.ask(UPDATES)["items"], timeout=30)
+
+
+def test_a_terminating_namespace_leaves_no_request_behind(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("ending"))
+    for number in range(5):
+        api.ask(maps, method="POST", body=config_map(f"ending-in-{number}", a="1"))
+    api.ask(maps.rpartition("/")[0], method="DELETE")
+    until(lambda: api.find(maps.rpartition("/")[0]) is None, timeout=40)
+    until(lambda: not api.ask(UPDATES)["items"], timeout=30)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": maps.split("/")[4]}}
+    api.ask(NAMESPACES, method="POST", body=body)
+
+
+def test_a_rule_that_renders_nonsense_is_given_up_and_told(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("nonsense", data={"data": ["no", "map"]}))
+    api.ask(maps, method="POST", body=config_map("nonsense-in", a="1"))
+
+    def told() -> list[Document]:
+        conditions = api.ask(f"{CPOL}/nonsense")["status"]["conditions"]
+        return [condition for condition in conditions if condition["type"] == "Background"]
+
+    (condition,) = until(told, timeout=20)
+    assert (condition["status"], condition["reason"]) == ("False", "GivenUp")
+    assert "nonsense-in" in condition["message"]
+    until(lambda: not api.ask(UPDATES)["items"])
