@@ -140,10 +140,13 @@ def mutate_target(
     facts: Facts = NO_FACTS,
     *,
     exceptions: tuple[PolicyException, ...] = (),
+    whole: Object | None = None,
+    part: str = "",
 ) -> Outcome | None:
     """What a rule with targets makes of one object that the trigger in `request` concerns; None: it is no target of the rule.
 
+    A `target` that is the subresource `part` (`scale`) of an object comes with that object as `whole`, by which it is selected.
     The outcome is pass with `patched`, skip when nothing changes or the target's preconditions do not hold, or error.
     """
-    root = SubjectScope(Scope(request, facts=facts), target)
+    root = SubjectScope(Scope(request, facts=facts), target, whole=whole, part=part)
     return outcome_of(rule, root, exceptions)

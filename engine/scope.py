@@ -90,10 +90,15 @@ class Scope(Root):
 
 
 class SubjectScope(Scope):
-    """A child scope whose checks look at `subject` (any JSON value) instead of the request's object."""
+    """A child scope whose checks look at `subject` (any JSON value) instead of the request's object.
 
-    __slots__ = ("subject",)
+    `whole`: the object of which the subject is the subresource named by `part`; the subject itself where it is no part.
+    """
 
-    def __init__(self, parent: Scope, subject: Any) -> None:
+    __slots__ = ("part", "subject", "whole")
+
+    def __init__(self, parent: Scope, subject: Any, *, whole: Any = None, part: str = "") -> None:
         super().__init__(parent.request, facts=parent.facts, parent=parent)
         self.subject = subject
+        self.whole = subject if whole is None else whole
+        self.part = part

@@ -60,7 +60,7 @@ class Objects:
     ) -> AsyncIterator[Object]:
         """All objects of a namespace, empty: of all; page by page. With `metadata` only that."""
         target = Target(_path(resource, namespace), label_selector=labels, metadata=metadata)
-        kind = {"apiVersion": _api_version(resource), "kind": resource.kind}
+        kind = identity(resource)
         async for page, _ in pages(self._client, target):
             for document in page.objects:
                 yield {**document, **kind}
@@ -136,6 +136,11 @@ def reference(document: Object) -> Reference:
         str(metadata.get("namespace") or ""),
         str(metadata.get("uid") or ""),
     )
+
+
+def identity(resource: Resource) -> Object:
+    """apiVersion and kind of its objects."""
+    return {"apiVersion": _api_version(resource), "kind": resource.kind}
 
 
 def _namespace(document: Object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from controllers.background.objects import Objects, Unserved, reference
+from controllers.background.objects import Objects, Unserved, identity, reference
 from controllers.cluster.client import ApiError, Unreachable
 from controllers.cluster.discovery import Resource
 from controllers.cluster.events import Reference
@@ -50,9 +50,9 @@ class Targets:
         results: list[Target] = []
         room = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def one(resource: Resource, about: Reference, document: Object) -> None:
+        async def one(resource: Resource, whole: Object, document: Object) -> None:
             try:
-                result = await self._change(policies, rule, request, resource, about, document)
+                result = await self._change(policies, rule, request, resource, whole, document)
             finally:
                 room.release()
             if result is not None:
@@ -63,20 +63,18 @@ class Targets:
             try:
                 for selector in selectors:
                     resource = self._objects.resource(selector["apiVersion"], selector["kind"])
-                    async for about, document in self._selected(rule, resource, selector):
-                        if about.uid not in seen:
-                            seen.add(about.uid)
+                    async for whole, document in self._selected(rule, resource, selector):
+                        if (uid := whole["metadata"]["uid"]) not in seen:
+                            seen.add(uid)
                             await room.acquire()
-                            group.create_task(one(resource, about, document))
+                            group.create_task(one(resource, whole, document))
             except (ApiError, Unreachable, Unserved) as error:
                 failed = error
         if failed is not None:
             raise failed
         return results
 
-    async def _selected(
-        self, rule: Rule, resource: Resource, selector: dict[str, Any]
-    ) -> AsyncIterator[tuple[Reference, Object]]:
+    async def _selected(self, rule: Rule, resource: Resource, selector: dict[str, Any]) -> AsyncIterator[tuple[Object, Object]]:
         """The targets, and what is to be changed: the objects themselves, or a subresource of them."""
         namespace, name = selector.get("namespace") or "", selector.get("name") or ""
         if rule.policy.namespace:
@@ -89,8 +87,7 @@ class Targets:
             if resource.subresource and not selector.get("selector"):  # no right to read the object as a whole is needed
                 part = await self._objects.get(resource, namespace, name)
                 if part is not None:
-                    uid = part["metadata"].get("uid") or ""
-                    yield Reference(selector["apiVersion"], whole.kind, name, namespace, uid), part
+                    yield {**identity(whole), "metadata": part["metadata"]}, part
                 return
             found = await self._objects.get(whole, namespace, name)
             documents = _each(() if found is None else (found,))
@@ -98,21 +95,25 @@ class Targets:
             documents = self._objects.list(whole, namespace if exact else "")
         async for document in documents:
             if is_target(selector, document):
-                about = reference(document)
-                whole_or_part = (
-                    await self._objects.get(resource, about.namespace, about.name) if resource.subresource else document
-                )
-                if whole_or_part is not None:
-                    yield about, whole_or_part
+                metadata = document["metadata"]
+                part = document
+                if resource.subresource:
+                    part = await self._objects.get(resource, metadata.get("namespace") or "", metadata["name"])
+                if part is not None:
+                    yield document, part
 
     async def _change(
-        self, policies: PolicySet, rule: Rule, request: Request, resource: Resource, about: Reference, document: Object
+        self, policies: PolicySet, rule: Rule, request: Request, resource: Resource, whole: Object, document: Object
     ) -> Target | None:
+        about = reference(whole)
+        part = resource.subresource
         exceptions = policies.exceptions_of(rule)
         outcome = Outcome(Status.ERROR, "somebody else is always faster")
         try:
             for _ in range(ROUNDS):
-                found = await settle(partial(mutate_target, rule, request, document, exceptions=exceptions), self._world)
+                whole = whole if part else document
+                ask = partial(mutate_target, rule, request, document, exceptions=exceptions, whole=whole, part=part)
+                found = await settle(ask, self._world)
                 if found is None:
                     return None
                 patched, outcome = found.patched, found._replace(patched=None)

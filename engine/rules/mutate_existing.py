@@ -18,7 +18,7 @@ from engine.lang.wildcard import matches
 from engine.policy import Check
 from engine.request import Object
 from engine.result import Outcome, Status
-from engine.rules.subject import is_handed_over, subject_of
+from engine.rules.subject import is_handed_over, subject_of, whole_of
 from engine.scope import Scope
 
 Mutation = Callable[[Scope, Object], Outcome]
@@ -39,8 +39,10 @@ def compile_check(targets: list[Any], mutate: Mutation, *, path: str, policy_nam
         if not is_handed_over(scope):
             return Outcome(Status.PASS, "", generated=tuple(target.wanted(scope) for target in compiled))
         subject = subject_of(scope)
+        whole, part = whole_of(scope)
         for target in compiled:
-            if is_target(target.wanted(scope), subject):
+            wanted = target.wanted(scope)
+            if is_target(wanted, whole) and (not part or str(wanted["kind"]).partition("/")[2] == part):
                 inner = scope.child()
                 inner.bind("target", subject)
                 return target.unmet(inner) or mutate(inner, subject)

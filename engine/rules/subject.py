@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.scope import Scope, SubjectScope
 
-__all__ = ["SubjectScope", "is_handed_over", "subject_of"]
+__all__ = ["SubjectScope", "is_handed_over", "subject_of", "whole_of"]
 
 
 def subject_of(scope: Scope) -> Any:
@@ -18,6 +18,12 @@ def subject_of(scope: Scope) -> Any:
 def is_handed_over(scope: Scope) -> bool:
     """Did somebody hand over an object to judge, other than the request's own?"""
     return _holder(scope) is not None
+
+
+def whole_of(scope: Scope) -> tuple[Any, str]:
+    """The object handed over, or of which a part was handed over; and the name of that subresource."""
+    holder = _holder(scope)
+    return (None, "") if holder is None else (holder.whole, holder.part)
 
 
 def _holder(scope: Scope) -> SubjectScope | None:

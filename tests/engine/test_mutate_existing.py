@@ -130,3 +130,15 @@ def test_foreach_shows_the_latest_target_to_its_next_entry() -> None:
 def test_a_bad_selector_is_refused() -> None:
     with pytest.raises(InvalidPolicy, match="targets"):
         compiled({"selector": {"matchExpressions": [{"key": "a", "operator": "Like", "values": ["b"]}]}})
+
+
+def test_a_subresource_is_selected_by_the_object_that_it_is_a_part_of() -> None:
+    whole = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"}}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": 1}}
+    patch = {"patchStrategicMerge": {"spec": {"replicas": 3}}}
+    rule = compiled({"apiVersion": "apps/v1", "kind": "Deployment/scale", "name": "d"}, patch=patch)
+    outcome = mutate_target(rule, request_for(TRIGGER), scale, whole=whole, part="scale")
+    assert outcome is not None
+    assert outcome.patched == {**scale, "spec": {"replicas": 3}}
+    assert mutate_target(rule, request_for(TRIGGER), scale, whole=whole, part="status") is None
+    assert mutate_target(rule, request_for(TRIGGER), scale) is None
