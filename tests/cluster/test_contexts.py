@@ -13,11 +13,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.local.api import Api, Refused
+from deploy.local.certificates import write_keys
 from deploy.local.control_plane import ControlPlane
 from deploy.local.operators import Operators, Running
 from tests.cluster.calls import CPOL, HOOKS, MAPS, config_map, policy, post, review, until
@@ -218,7 +220,7 @@ def test_a_namespaced_policy_stays_in_its_namespace(api: Api, admission: Running
             api.ask(policies, method="POST", body=document)
 
 
-def test_images_of_a_registry_with_a_log_in(apply: Apply, api: Api, reaching: Running, tmp_path: Any) -> None:
+def test_images_of_a_registry_with_a_log_in(apply: Apply, api: Api, reaching: Running, tmp_path: Path) -> None:
     with registry(tmp_path, auth=by_password(tmp_path / "auth"), authorization=basic()) as stored:
         stored.push("app", "v1", config={"config": {"User": "root"}})
         secret = {"auths": {stored.host: {"username": USER, "password": PASSWORD}}}
@@ -272,3 +274,70 @@ def test_scans_ask_services_too(api: Api, operators: Operators, served: Service)
         api.ask(f"{MAPS}/looked-at", method="DELETE")
         operators.stop("scanning")
     assert served.count("/echo") > 0
+
+
+def test_what_is_generated_may_come_from_a_service(api: Api, admission: Running, operators: Operators, served: Service) -> None:
+    operators.start("background", name="generating", flags=FLAGS)
+    target = {"apiVersion": "v1", "kind": "ConfigMap", "name": "told", "namespace": "default", "generateExisting": True}
+    rule = {
+        "name": "ask",
+        "match": {"any": [{"resources": {"kinds": ["ConfigMap"], "names": ["to-be-told"]}}]},
+        "context": [{"name": "found", **call(f"{served.base}/echo?told=yes", jmesPath="query.told")}],
+        "generate": {**target, "data": {"data": {"told": "{{ found }}"}}},
+    }
+    try:
+        api.ask(MAPS, method="POST", body=config_map("to-be-told"))
+        api.ask(CPOL, method="POST", body=policy("tells", rules=[rule]))
+        until(lambda: (api.find(f"{MAPS}/told") or {}).get("data") == {"told": "yes"}, timeout=30)
+    finally:
+        api.ask(f"{CPOL}/tells", method="DELETE")
+        for name in ("to-be-told", "told"):
+            if api.find(f"{MAPS}/{name}") is not None:
+                api.ask(f"{MAPS}/{name}", method="DELETE")
+        operators.stop("generating")
+
+
+def test_what_is_cleaned_up_may_be_said_by_a_service(api: Api, operators: Operators, served: Service) -> None:
+    policies = "/apis/kyverno.io/v2/clustercleanuppolicies"
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    document = {
+        "apiVersion": "kyverno.io/v2",
+        "kind": "ClusterCleanupPolicy",
+        "metadata": {"name": "told-to"},
+        "spec": {
+            "schedule": "0 0 1 1 *",
+            "match": {"any": [{"resources": {"kinds": ["ConfigMap"], "namespaces": ["default"]}}]},
+            "context": [{"name": "found", **call(f"{served.base}/echo?gone=unwanted", jmesPath="query.gone")}],
+            "conditions": {"all": [{"key": "{{ target.metadata.name }}", "operator": "Equals", "value": "{{ found }}"}]},
+        },
+    }
+    labels = {"rbac.kyverno.io/aggregate-to-cleanup-controller": "true"}
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["delete", "list", "watch"]}]
+    try:
+        api.ask(role, method="POST", body={"metadata": {"name": "test:told", "labels": labels}, "rules": rules})
+        for name in ("unwanted", "wanted"):
+            api.ask(MAPS, method="POST", body=config_map(name))
+        api.ask(policies, method="POST", body=document)
+        missed = {"status": {"lastExecutionTime": "2020-01-01T00:00:00Z"}}
+        api.ask(f"{policies}/told-to/status", method="PATCH", body=missed, content_type=MERGE)
+        operators.start("cleanup", name="cleaning", flags=FLAGS)
+        until(lambda: api.find(f"{MAPS}/unwanted") is None, timeout=30)
+        assert api.find(f"{MAPS}/wanted") is not None
+    finally:
+        operators.stop("cleaning")
+        for path in (f"{policies}/told-to", f"{role}/test:told", f"{MAPS}/unwanted", f"{MAPS}/wanted"):
+            if api.find(path) is not None:
+                api.ask(path, method="DELETE")
+
+
+def test_certificates_of_services_are_verified(apply: Apply, reaching: Running, tmp_path: Path) -> None:
+    write_keys(tmp_path, service_address="10.0.0.1")
+    with service(tmp_path) as secure:
+        apply(asking("untrusted", call(f"{secure.base}/echo", jmesPath="method"), equals="GET"))
+        told = answered(reaching)[1]
+        assert f"GET {secure.base}/echo: the certificate is not trusted" in told
+        context = call(f"{secure.base}/echo", jmesPath="method")
+        context["apiCall"]["service"]["caBundle"] = (tmp_path / "ca.crt").read_text()
+        apply(asking("trusted", context, equals="GET"))
+        told = answered(reaching)[1]
+        assert "trusted: ask: the answer was no" in told
