@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from cli import render, report
 from cli.apply import Options
-from cli.documents import load_paths
+from cli.definitions import load_definitions
 from cli.errors import InputError
 from cli.evaluation import Answer, Evaluator, World
 from cli.fake_cluster import FakeCluster
 from cli.formats import WRITERS, rows_of
-from cli.kinds import with_definitions
 from cli.offline_facts import Cluster, OfflineFacts, entries_of, registry_source
 from cli.outcome import Counts, status_of
 from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
@@ -83,7 +82,7 @@ def _given(options: Options) -> Given:
     with checked_out(options.policies, options.git_branch, Credentials(options.username, options.password)) as paths:
         policies = load_policies(paths)
     context = load_context(options.context_file) if options.context_file else NO_CONTEXT
-    kinds = with_definitions(document.value for document in load_paths(options.crds).documents)
+    kinds, unread = load_definitions(options.crds)
     targets, parameters = (
         load_resources(paths, kinds=kinds) for paths in (options.target_resources, options.parameter_resources)
     )
@@ -125,7 +124,7 @@ def _given(options: Options) -> Given:
     )
     unsupported, left_out = _others(policies)
     without, nothing = _empty(policies)
-    faults = [*policies.errors, *unsupported, *nothing, *resources.errors, *targets.errors, *parameters.errors, *faults]
+    faults = [*policies.errors, *unread, *unsupported, *nothing, *resources.errors, *targets.errors, *parameters.errors, *faults]
     return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without, *over])
 
 
@@ -208,7 +207,7 @@ class Sink:
         path = self.path
         if path.endswith(os.sep) or os.path.isdir(path):
             os.makedirs(path, exist_ok=True)
-            path = os.path.join(path, name)
+            path = os.path.join(path, name.replace("/", "_").replace(os.sep, "_"))  # a name must not lead out of the folder
         with open(path, "a" if path in self.begun else "w", encoding="utf-8") as file:
             file.write(text)
         self.begun.add(path)

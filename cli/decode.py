@@ -125,9 +125,14 @@ def decode(document: Document, shape: Shape) -> Mapping[str, Any]:
     try:
         decoded: Mapping[str, Any] = shape(document.value, "")
     except Misfit as misfit:
-        line, column = place_of(document, misfit.path)
-        raise InputError(document.file, misfit.reason, line=line, column=column, path=misfit.path) from None
+        raise misplaced(document, misfit) from None
     return decoded
+
+
+def misplaced(document: Document, misfit: Misfit) -> InputError:
+    """The fault with its place in the file."""
+    line, column = place_of(document, misfit.path)
+    return InputError(document.file, misfit.reason, line=line, column=column, path=document.path(misfit.path))
 
 
 def _typed(value: Any, path: str, kind: type, name: str) -> Any:

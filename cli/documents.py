@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from cli.decode import Misfit, kubernetes_object
+from cli.decode import Misfit, kubernetes_object, misplaced
 from cli.errors import InputError
 from cli.kustomize import rendered, to_render
-from cli.positions import place_of
 from cli.yaml_load import STDIN, Document, load_file
 
 EXTENSIONS = (".yaml", ".yml", ".json")
@@ -96,5 +95,4 @@ def require_object(document: Document) -> dict[str, Any]:
     try:
         return kubernetes_object(document.value, "")
     except Misfit as misfit:
-        line, column = place_of(document, misfit.path)
-        raise InputError(document.file, misfit.reason, line=line, column=column, path=document.path(misfit.path)) from None
+        raise misplaced(document, misfit) from None

@@ -24,16 +24,16 @@ class FakeCluster:
     def __init__(self, objects: Iterable[Object], *, kinds: Kinds = BUILT_IN) -> None:
         self._kinds = kinds
         self._objects: dict[tuple[str, str], list[Object]] = {}
+        self._named: dict[tuple[str, str, str, str], Object] = {}
         for object_ in objects:
             gvk = kind_of(object_)
-            self._objects.setdefault((gvk.group, resource_of(gvk, kinds).plural), []).append(object_)
+            plural = resource_of(gvk, kinds).plural
+            self._objects.setdefault((gvk.group, plural), []).append(object_)
+            self._named.setdefault((gvk.group, plural, namespace_of(object_), name_of(object_)), object_)
 
     def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
         """The object, or None."""
-        for object_ in self._objects.get((group, plural), ()):
-            if name_of(object_) == name and namespace_of(object_) == namespace:
-                return object_
-        return None
+        return self._named.get((group, plural, namespace, name))
 
     def all(self, group: str, plural: str, namespace: str = "") -> list[Object]:
         """The objects of a kind, of one namespace or of all."""
@@ -117,10 +117,13 @@ def _requirement(absent: bool, key: str, operator: str | None, value: str | None
 
 
 def _fields(text: str) -> Callable[[Object], bool]:
-    """A field selector: `metadata.name=a,status.phase!=b`."""
+    """A field selector: `metadata.name=a,status.phase!=b`. Raises `LookupFailed` for one that cannot be read."""
     tests: list[tuple[list[str], bool, str]] = []
     for part in text.split(","):
-        path, operator, value = re.split(r"(!=|==|=)", part, maxsplit=1)
+        path, *rest = re.split(r"(!=|==|=)", part, maxsplit=1)
+        if not rest:
+            raise LookupFailed(None, f"field selector `{text}` cannot be read")
+        operator, value = rest
         tests.append((path.strip().split("."), operator != "!=", value.strip()))
 
     def selects(object_: Object) -> bool:

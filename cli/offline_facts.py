@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from cli.resources import name_of
@@ -76,7 +76,8 @@ class OfflineFacts:
             "globalReference": entries is not None,
             "imageData": images is not None or registry is not None,
         }
-        self._facts = Facts(absent=frozenset(source for source, known in there.items() if not known))  # type: ignore[misc]
+        self._answers: dict[Lookup, Any] = {}
+        self._facts = Facts(self._answers, frozenset(source for source, known in there.items() if not known))  # type: ignore[misc]
 
     def settle(self, ask: Callable[[Facts], T]) -> T:
         """Asks again and again until everything that it wanted to know is answered. Raises `LookupFailed` if it never ends."""
@@ -84,7 +85,8 @@ class OfflineFacts:
             try:
                 return ask(self._facts)
             except Unknown as unknown:
-                self._facts = self._facts.plus({lookup: self._answer(lookup) for lookup in unknown.lookups})
+                # in place: facts made anew for each object would copy what all objects before it asked
+                self._answers.update((lookup, self._answer(lookup)) for lookup in unknown.lookups)
         raise LookupFailed(None, f"still unanswered lookups after {MAX_ROUNDS} rounds")
 
     def assuming(self) -> OfflineFacts:
@@ -92,6 +94,8 @@ class OfflineFacts:
         if self._assuming is None:
             self._assuming = copy(self)
             self._assuming._assumes = True
+            self._assuming._answers = {}
+            self._assuming._facts = replace(self._facts, answers=self._assuming._answers)
         return self._assuming
 
     def _answer(self, lookup: Lookup) -> Any:

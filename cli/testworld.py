@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from cli.documents import load_paths
+from cli.definitions import load_definitions
 from cli.errors import InputError
 from cli.evaluation import World
 from cli.fake_cluster import FakeCluster
-from cli.kinds import Kinds, with_definitions
+from cli.kinds import Kinds
 from cli.matching import Row
 from cli.offline_facts import Mock, OfflineFacts, entry_values, registry_source
 from cli.policies import Policies, load_exceptions, load_policies
@@ -108,7 +108,10 @@ def _policies(test: TestFile, say: Say) -> Policies:
 
 def _kinds(test: TestFile, cluster_resources: Sequence[ClusterResources]) -> Kinds:
     paths = [test.path(path) for one in cluster_resources for path in one.crds]
-    return with_definitions(document.value for document in load_paths(paths).documents)
+    kinds, errors = load_definitions(paths)
+    if errors:
+        raise errors[0]
+    return kinds
 
 
 def _resources(test: TestFile, kinds: Kinds, say: Say) -> Resources:

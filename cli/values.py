@@ -7,14 +7,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.decode import anything, decode, kubernetes_object, list_of, map_of, mapping, record, text
+from cli.decode import Misfit, anything, decode, kubernetes_object, list_of, map_of, mapping, one_of, record, text
 from cli.errors import InputError, UsageError
 from cli.yaml_load import Document, load_file
 from engine import GroupVersionKind, Object, User
 
+OPERATION = "request.operation"
 texts = list_of(text)
 _metadata = mapping
-_named_values = record(("name",), name=text, values=map_of(anything))
+_operation = one_of("CREATE", "UPDATE", "DELETE", "CONNECT")
+
+
+def _dotted(value: Any, path: str) -> dict[str, Any]:
+    """Values by dotted keys; an operation that there is not would be taken for CREATE."""
+    found = mapping(value, path)
+    if found.get(OPERATION) is not None:
+        _operation(found[OPERATION], f"{path}.{OPERATION}")
+    return found
+
+
+_named_values = record(("name",), name=text, values=_dotted)
 _api_resource = record(
     ("name", "kind"),
     name=text,
@@ -24,7 +36,7 @@ _api_resource = record(
     **dict.fromkeys(("singularName", "namespaced", "shortNames", "categories", "verbs", "storageVersionHash"), anything),
 )
 _VALUES = {
-    "globalValues": map_of(anything),
+    "globalValues": _dotted,
     "policies": list_of(
         record(
             ("name",),
@@ -193,6 +205,8 @@ def _only(path: str) -> Document:
         raise errors[0]
     if not documents:
         raise InputError(path, "the file is empty")
+    if len(documents) > 1:
+        raise InputError(path, f"one document is expected, here are {len(documents)}", line=documents[1].line)
     return documents[0]
 
 
@@ -205,6 +219,10 @@ def values_of_flags(assignments: Iterable[str]) -> dict[str, str]:
             raise UsageError(f"--set wants key=value, got `{assignment}`")
         if "request.object." not in key:
             values[key.strip()] = value.strip()
+    try:
+        _dotted(values, "--set")
+    except Misfit as misfit:
+        raise UsageError(str(misfit)) from None
     return values
 
 

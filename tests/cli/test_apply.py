@@ -114,11 +114,56 @@ def test_a_mutated_object_is_what_later_policies_see(files: Path) -> None:
 def test_mutated_objects_go_to_a_file_or_bare_to_standard_output(files: Path) -> None:
     (files / "mutation.yaml").write_text(MUTATION)
     (files / "out").mkdir()
+    (files / "mutation.yaml").write_text(MUTATION)
     pyvern("apply", "mutation.yaml", "-r", "pod.yaml", "-o", "out")
     written = list(yaml.safe_load_all((files / "out" / "badpod-mutated.yaml").read_text()))
     assert written[0]["metadata"]["labels"] == {"team": "core"}
     (bare, *_) = yaml.safe_load_all(pyvern("apply", "mutation.yaml", "-r", "-", "-i", stdin=POD).out)
     assert bare["metadata"]["labels"] == {"team": "core"}
+
+
+def test_a_name_does_not_lead_out_of_the_output_folder(files: Path) -> None:
+    (files / "out").mkdir()
+    (files / "mutation.yaml").write_text(MUTATION)
+    (files / "escape.yaml").write_text(POD.replace("badpod", "../escaped"))
+    ran = pyvern("apply", "mutation.yaml", "-r", "escape.yaml", "-o", "out")
+    assert ran.status == 0
+    assert [path.name for path in files.rglob("*escaped*")] == [".._escaped-mutated.yaml"]
+    assert (files / "out/.._escaped-mutated.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("nowhere.yaml", "nowhere.yaml: no such file or folder"),
+        ("pod.yaml", "pod.yaml:2:1: kind: `Pod` is no CustomResourceDefinition"),
+        ("crd.yaml", "crd.yaml:4:8: spec.versions: must be a list, got `5`"),
+    ],
+)
+def test_definitions_that_cannot_be_used_are_named(files: Path, file: str, reason: str) -> None:
+    definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a}\n"
+    (files / "crd.yaml").write_text(definition + "spec: {versions: 5, names: {kind: A}}\n")
+    (files / "mutation.yaml").write_text(MUTATION)
+    ran = pyvern("apply", "mutation.yaml", "-r", "pod.yaml", "--crd-paths", file)
+    assert ran.err == f"Error: {reason}\n"
+    assert ran.status == 1
+
+
+VALUES_HEAD = "apiVersion: cli.kyverno.io/v1alpha1\nkind: Values\n"
+
+
+def test_an_operation_that_there_is_not_is_refused(files: Path) -> None:
+    (files / "values.yaml").write_text(f"{VALUES_HEAD}globalValues: {{request.operation: update}}\n")
+    ran = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-f", "values.yaml")
+    reason = "`update` is none of CREATE, UPDATE, DELETE, CONNECT"
+    assert (ran.status, ran.err) == (1, f"Error: values.yaml:3:16: globalValues.request.operation: {reason}\n")
+    assert reason in pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-s", "request.operation=update").err
+
+
+def test_a_values_file_with_two_documents_is_refused(files: Path) -> None:
+    (files / "values.yaml").write_text(f"{VALUES_HEAD}---\n{VALUES_HEAD}")
+    ran = pyvern("apply", "policy.yaml", "-r", "pod.yaml", "-f", "values.yaml")
+    assert (ran.status, ran.err) == (1, "Error: values.yaml:4: one document is expected, here are 2\n")
 
 
 def test_a_broken_file_does_not_hide_the_others(files: Path) -> None:

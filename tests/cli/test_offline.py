@@ -101,6 +101,16 @@ def test_an_object_that_is_not_given_is_an_error() -> None:
     assert ran.status == 1
 
 
+@pytest.mark.parametrize(("kind", "text"), [("label", "a in (b"), ("field", "metadata.name")])
+def test_a_selector_that_cannot_be_read_is_an_error(kind: str, text: str) -> None:
+    asked = policy(f'apiCall: {{urlPath: "/api/v1/pods?{kind}Selector={text}"}}')
+    condition = '{key: "{{ found.items }}", operator: Equals, value: 1}'
+    Path("policy.yaml").write_text(asked.replace("deny: {}", f"deny: {{conditions: {{all: [{condition}]}}}}"))
+    ran = pyvern("apply", "policy.yaml", "-r", "objects.yaml")
+    assert f"{kind} selector `{text}` cannot be read" in ran.out
+    assert ran.status == 1
+
+
 def test_a_service_is_never_called() -> None:
     Path("policy.yaml").write_text(
         policy("apiCall: {service: {url: http://127.0.0.1:9/x}}").replace(
