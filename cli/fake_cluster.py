@@ -15,7 +15,9 @@ _PATH = re.compile(
     r"/(?:api/(?P<core>[^/]+)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/[^/]))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?P<rest>/.*)?"
 )
-_REQUIREMENT = re.compile(r"\s*(!?)([^\s=!,()]+)\s*(?:(==|=|!=|in\b|notin\b)\s*(\([^)]*\)|[^,]*))?\s*(?:,|\Z)")
+_REQUIREMENT = re.compile(
+    r"\s*(?:(!?)([^\s=!,()]+)|([^\s=!,()]+)\s*(?:(==|=|!=)([^,()]*)|\b(in|notin)\s*\(([^()]*)\)))\s*(?:,|\Z)"
+)
 
 
 class FakeCluster:
@@ -104,16 +106,18 @@ def _requirements(text: str) -> Iterable[Callable[[Mapping[str, Any]], bool]]:
         if found is None or found.end() == at:
             raise LookupFailed(None, f"label selector `{text}` cannot be read")
         at = found.end()
-        yield _requirement(bool(found[1]), found[2], found[3], found[4])
+        absent, only, key, equality, value, membership, values = found.groups()
+        yield _there(only, not absent) if only else _one_of(key, equality or membership, (values or value or "").split(","))
 
 
-def _requirement(absent: bool, key: str, operator: str | None, value: str | None) -> Callable[[Mapping[str, Any]], bool]:
-    if operator is None:
-        return lambda labels: (key in labels) is not absent
-    values = {part.strip() for part in (value or "").strip("() ").split(",")}
-    if operator in ("=", "==", "in"):
-        return lambda labels: labels.get(key) in values
-    return lambda labels: labels.get(key) not in values
+def _there(key: str, wanted: bool) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda labels: (key in labels) is wanted
+
+
+def _one_of(key: str, operator: str, written: Iterable[str]) -> Callable[[Mapping[str, Any]], bool]:
+    values = {part.strip() for part in written}
+    wanted = operator in ("=", "==", "in")
+    return lambda labels: (labels.get(key) in values) is wanted
 
 
 def _fields(text: str) -> Callable[[Object], bool]:
