@@ -17,6 +17,7 @@ from typing import Any
 
 from controllers.background.carried import FAILING, Carried
 from controllers.background.conditions import Conditions
+from controllers.background.held import Held
 from controllers.background.question import NotYet, Pointless, Refused
 from controllers.background.queue import Queue
 from controllers.background.update_request import Carrier
@@ -31,8 +32,8 @@ CONTROLLER = "background-controller"
 MAX_TRIES = 10
 MAX_TRIES_WRONG = 3
 """Tries for rules that err: they will not get better by themselves, but what they look up may appear."""
-HELD = 500
-"""Requests whose documents are kept while they wait; others are read again when their turn comes."""
+HELD = 4_000_000
+"""Bytes of requests that are kept while they wait; others are read again when their turn comes."""
 LONGEST = 30.0
 SHOWN = 30.0
 """Seconds for which a request about an object that was refused elsewhere is kept, so that people can see it."""
@@ -63,7 +64,7 @@ class Worker:
         self._told = carried
         self._given_up = given_up
         self._conditions = conditions
-        self._documents: dict[str, Object | None] = {}
+        self._documents = Held(HELD)
         self._contents: dict[str, tuple[Any, ...]] = {}
         self._seen: dict[str, float] = {}
         self.queue = Queue(self._work)
@@ -81,7 +82,7 @@ class Worker:
     def _handle(self, event: Seen) -> None:
         if isinstance(event, Listed):
             listed = {document["metadata"]["name"] for document in event.objects}
-            for name in self._documents.keys() - listed:
+            for name in set(self._documents) - listed:
                 self._forget(name)
             for document in sorted(event.objects, key=_created):
                 self._take(document)
@@ -94,7 +95,7 @@ class Worker:
         metadata = document["metadata"]
         name = metadata["name"]
         known, now = self._contents.get(name), content(document)
-        self._documents[name] = document if len(self._documents) < HELD or self._documents.get(name) is not None else None
+        self._documents.put(name, document)
         self._contents[name] = now
         if known != now:
             self._seen[name] = time.monotonic() - max(0.0, _age(document) - 1.0 if known is None else 0.0)
@@ -102,7 +103,8 @@ class Worker:
 
     def _forget(self, name: str) -> None:
         self.queue.drop(name)
-        for known in (self._documents, self._contents, self._seen):
+        self._documents.drop(name)
+        for known in (self._contents, self._seen):
             known.pop(name, None)
 
     async def _work(self, name: str) -> float | None:
@@ -110,7 +112,7 @@ class Worker:
         try:
             if name not in self._documents:
                 return None
-            document = self._documents[name] or await self._client.get(f"{self._path}/{name}")
+            document = self._documents.get(name) or await self._client.get(f"{self._path}/{name}")
             return await self._try(name, document, read(document))
         except ApiError as error:
             if error.not_found:
@@ -168,7 +170,7 @@ class Worker:
             await self._client.call("DELETE", f"{self._path}/{name}", body={"preconditions": {"resourceVersion": version}})
         except ApiError as error:
             if error.conflict:
-                self._documents[name] = None
+                self._documents.put(name, None)
                 return 0.0
             if not error.not_found:
                 raise
@@ -185,7 +187,7 @@ class Worker:
                 raise
         else:
             if self._contents.get(name) == content(written):
-                self._documents[name] = written
+                self._documents.put(name, written)
 
 
 def backoff(tries: int) -> float:
