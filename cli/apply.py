@@ -56,7 +56,12 @@ class Options:
 @list_option(
     "-r", "--resource", "--resources", "resources", help="Resource files or folders, - for standard input; with --cluster: names."
 )
-@click.option("-c", "--cluster", is_flag=True, help="Take resources and all other data from the cluster, through kubectl.")
+@click.option(
+    "-c",
+    "--cluster",
+    is_flag=True,
+    help="Take resources, exceptions, bindings, targets and all other data from the cluster, through kubectl.",
+)
 @click.option("-n", "--namespace", metavar="NAME", default="", help="With --cluster: only resources of this namespace.")
 @click.option("--kubeconfig", metavar="FILE", default="", help="With --cluster: kubectl's configuration.")
 @click.option("--context", "kube_context", metavar="NAME", default="", help="With --cluster: which of its contexts.")

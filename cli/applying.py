@@ -13,7 +13,7 @@ from cli import render, report
 from cli.apply import Options
 from cli.definitions import load_definitions
 from cli.errors import InputError
-from cli.evaluation import Answer, Evaluator, World
+from cli.evaluation import Answer, Evaluator, World, these
 from cli.fake_cluster import FakeCluster
 from cli.formats import WRITERS, rows_of
 from cli.offline_facts import Cluster, OfflineFacts, entries_of, registry_source
@@ -22,6 +22,7 @@ from cli.policies import Policies, exceptions_from, is_policy_kind, load_excepti
 from cli.remote import Credentials, checked_out
 from cli.resources import Resources, load_resources
 from cli.values import NO_CONTEXT, NO_VALUES, Values, load_context, load_user, load_values, values_of_flags
+from cli.yaml_load import Document
 from engine import Effect, Object, Policy, PolicyException, yaml_text
 
 VIOLATIONS = "exit as there are policy violations"
@@ -88,12 +89,19 @@ def _given(options: Options) -> Given:
     )
     beside = [*(item.object for item in (*targets.items, *parameters.items)), *context.resources]
     values = _values(options)
+    existing = these([item.object for item in targets.items])
+    found: list[Document] = []
+    unread: list[InputError] = []
     cluster: Cluster
     if options.cluster:
+        from cli.cluster_policies import exceptions_in, targets_in, with_bindings
         from cli.live_cluster import LiveCluster, entry_objects, fetched_resources, with_namespace_labels
 
         live = cluster = LiveCluster(kubeconfig=options.kubeconfig, context=options.kube_context, given=beside)
         kinds = live.kinds
+        policies = with_bindings(live, policies)
+        existing = targets_in(live, [item.object for item in targets.items])
+        found, unread = exceptions_in(live)
         resources = fetched_resources(live, policies.items, options)
         values = with_namespace_labels(live, policies.items, resources, values)
         described = entry_objects(live, policies.items)
@@ -101,7 +109,8 @@ def _given(options: Options) -> Given:
         resources = load_resources(options.resources, kinds=kinds)
         described = [item.object for item in resources.items]
         cluster = FakeCluster([*described, *beside], kinds=kinds)
-    exceptions, faults = _exceptions(options, policies, resources)
+    exceptions, faults = _exceptions(options, policies, resources, found)
+    faults += unread
     now = time.time_ns()
     over = [f"exception {one.identity.key} has expired and exempts nothing" for one in exceptions if one.expired(now)]
     world = World(
@@ -117,7 +126,7 @@ def _given(options: Options) -> Given:
             registry=registry_source(options.registry),
         ),
         values=values,
-        targets=[item.object for item in targets.items],
+        targets=existing,
         kinds=kinds,
         assume_sources=not options.cluster,
         user=load_user(options.user_info) if options.user_info else None,
@@ -153,13 +162,19 @@ def rule_count(policies: Iterable[Policy]) -> int:
     return sum(len(policy.rules) if policy.identity.kind in render.KYVERNO_KINDS else 1 for policy in policies)
 
 
-def _exceptions(options: Options, policies: Policies, resources: Resources) -> tuple[list[PolicyException], list[InputError]]:
+def _exceptions(
+    options: Options, policies: Policies, resources: Resources, found: Sequence[Document]
+) -> tuple[list[PolicyException], list[InputError]]:
+    """The exceptions of files, then those `found` in a cluster; of two with the same name the first stays."""
     exceptions, faults = load_exceptions(options.exceptions)
     documents = [*policies.exceptions] if options.exceptions_within_policies else []
     if options.exceptions_within_resources:
         documents += [item.document for item in resources.items if item.kind.kind == "PolicyException"]
-    more, more_faults = exceptions_from(documents)
-    return [*exceptions, *more], [*faults, *more_faults]
+    more, more_faults = exceptions_from([*documents, *found])
+    known: dict[str, PolicyException] = {}
+    for one in (*exceptions, *more):
+        known.setdefault(one.identity.key, one)
+    return list(known.values()), [*faults, *more_faults]
 
 
 def _values(options: Options) -> Values:
@@ -214,12 +229,14 @@ class Sink:
 
 
 def _changed(answers: Sequence[Answer], sink: Sink) -> None:
-    """Prints mutated and generated objects, or writes them where `-o` says."""
+    """Prints mutated objects, patched targets and generated objects, or writes them where `-o` says."""
     for answer in answers:
         if any(rule.effect is Effect.MUTATE for rule in answer.policy.rules) and any(
             result.rule.effect is Effect.MUTATE for result in answer.results
         ):
             sink.put(answer.patched, render.applied_to(answer), f"{_name(answer.object)}-mutated.yaml")
+        for target in answer.targets:
+            sink.put(target, render.patched_target(target), f"{_name(target)}-mutated.yaml")
         for result in answer.results:
             for document in result.generated:
                 sink.put(document, render.applied_to(answer), f"{answer.policy.identity.name}-generated.yaml")

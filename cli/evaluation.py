@@ -38,6 +38,15 @@ SILENT_KINDS = frozenset({"MutatingAdmissionPolicy", "GeneratingPolicy", "Deleti
 FAILING = {Status.PASS: Status.FAIL}
 
 
+Targets = Callable[[Sequence[Object]], Iterable[Object]]
+"""Objects that rules with targets may change: at least those that the selector documents ask for. Raises `EngineError`."""
+
+
+def these(objects: Sequence[Object]) -> Targets:
+    """The same objects, whatever is asked for."""
+    return lambda _wanted: objects
+
+
 class Answer(NamedTuple):
     """What one policy says of one object. No `results`: no rule applies.
 
@@ -55,7 +64,7 @@ class Answer(NamedTuple):
 class World:
     """Everything an evaluation knows beside the object.
 
-    `targets` are objects that rules with targets may change; `assume_sources`: a clone's source that is not given is taken to
+    `assume_sources`: a clone's source that is not given is taken to
     be there, as for Kyverno's `apply` (peer-apply.json, sync-secrets); `operation` decides where a test row states it.
     """
 
@@ -64,7 +73,7 @@ class World:
     exceptions: Sequence[PolicyException] = ()
     values: Values = NO_VALUES
     user: User | None = None
-    targets: Sequence[Object] = ()
+    targets: Targets = field(default_factory=lambda: these(()))
     kinds: Kinds = field(default_factory=lambda: BUILT_IN)
     assume_sources: bool = False
     operation: str = ""
@@ -197,10 +206,11 @@ def _mutate_existing(
             continue
         try:
             wanted = settle(partial(targets_of, rule, request))
+            targets = evaluator.world.targets(wanted)
         except EngineError as error:
             results.append(Result(rule, Status.ERROR, str(error)))
             continue
-        for target in evaluator.world.targets:
+        for target in targets:
             if any(is_target(selector, target) for selector in wanted):
                 ask = partial(mutate_target, rule, request, target, exceptions=alone.exceptions_of(rule))
                 outcome = settle(ask)

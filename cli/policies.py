@@ -35,7 +35,8 @@ class Policies(NamedTuple):
     """The policies of some files.
 
     `errors`: files and documents that cannot be read. `invalid`: policies that do not compile. `exceptions`: PolicyExceptions
-    that stand among them. `others`: documents that are no policies, such as the resources of a folder of examples. `empty`:
+    that stand among them. `others`: documents that are no policies, such as the resources of a folder of examples. `bindings` are
+    bound to the policies already. `empty`:
     paths that can be read and have no policy in them, not even an invalid one.
     """
 
@@ -44,6 +45,7 @@ class Policies(NamedTuple):
     invalid: list[InvalidDocument]
     exceptions: list[Document]
     others: list[Document]
+    bindings: list[Document]
     empty: tuple[str, ...] = ()
 
 
@@ -100,11 +102,11 @@ def from_documents(loaded: Loaded) -> Policies:
                 continue
             identity = policy.identity
             items.setdefault((identity.kind, identity.namespace, identity.name), LoadedPolicy(policy, document))
-    return Policies(list(_bound(items.values(), bindings, invalid)), errors, invalid, exceptions, others)
+    return Policies(list(bound(items.values(), bindings, invalid)), errors, invalid, exceptions, others, bindings)
 
 
-def _bound(items: Iterable[LoadedPolicy], bindings: list[Document], invalid: list[InvalidDocument]) -> Iterator[LoadedPolicy]:
-    """The policies with the bindings that name them."""
+def bound(items: Iterable[LoadedPolicy], bindings: list[Document], invalid: list[InvalidDocument]) -> Iterator[LoadedPolicy]:
+    """The policies with the bindings that name them; bindings that do not compile make them `invalid`."""
     documents = [document.value for document in bindings]
     for item in items:
         try:

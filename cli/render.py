@@ -39,6 +39,11 @@ def applied_to(answer: Answer) -> str:
     return f"policy {answer.policy.identity.name} applied to {subject_of(answer.object)}:"
 
 
+def patched_target(target: Object) -> str:
+    """The line over an object that a rule with targets changed."""
+    return f"patched targets: {subject_of(target)}:"
+
+
 def failures(answer: Answer, *, audit_warn: bool = False) -> str:
     """The rules of one answer that failed; empty where none did."""
     failed = [result for result in answer.results if result.status in (Status.FAIL, Status.ERROR, Status.WARN)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cli.definitions import load_definitions
 from cli.errors import InputError
-from cli.evaluation import World
+from cli.evaluation import World, these
 from cli.fake_cluster import FakeCluster
 from cli.kinds import Kinds
 from cli.matching import Row
@@ -84,7 +84,9 @@ def set_up(test: TestFile, rows: Sequence[Row], say: Say, *, registry: bool = Fa
         registry=registry_source(registry),
     )
     asked = [item.policy for item in policies.items if item.policy.identity.kind not in CLEANUP_KINDS]
-    world = World(policies=asked, facts=facts, targets=targets, kinds=kinds, exceptions=exceptions, values=values, user=user)
+    world = World(
+        policies=asked, facts=facts, targets=these(targets), kinds=kinds, exceptions=exceptions, values=values, user=user
+    )
     return Setup(world, objects, [name for name, _ in policies.invalid], load)
 
 

@@ -355,3 +355,21 @@ def test_commands_that_are_not_there_say_what_to_do(name: str) -> None:
     ran = pyvern(name, "policy", "x")
     assert ran.status == 1
     assert ran.err.startswith(f"Error: there is no command `{name}`: ")
+
+
+def test_patched_targets_are_printed_and_written(tmp_path: Path) -> None:
+    mutate = {
+        "targets": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "s*"}],
+        "patchStrategicMerge": {"data": {"seen": "1"}},
+    }
+    rule = {"name": "mark", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]}, "mutate": mutate}
+    policy = {"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "marks"}, "spec": {"rules": [rule]}}
+    (tmp_path / "policy.yaml").write_text(json.dumps(policy))
+    (tmp_path / "pod.yaml").write_text(POD)
+    target = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sa", "namespace": "default"}}
+    (tmp_path / "target.yaml").write_text(json.dumps(target))
+    arguments = ("apply", tmp_path / "policy.yaml", "-r", tmp_path / "pod.yaml", "--target-resource", tmp_path / "target.yaml")
+    out = pyvern(*arguments).out
+    assert out.count("patched targets: default/ConfigMap/sa:\napiVersion: v1\n") == out.count("patched targets") > 0
+    assert pyvern(*arguments, "-o", f"{tmp_path}/").status == 0
+    assert yaml.safe_load((tmp_path / "sa-mutated.yaml").read_text().split("---")[0])["data"] == {"seen": "1"}

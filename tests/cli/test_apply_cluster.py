@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.local.control_plane import ControlPlane
 from tests.cli.program import pyvern
@@ -131,3 +132,78 @@ def test_a_kind_that_cannot_be_read_is_a_fault_and_the_rest_is_applied(tmp_path:
 )
 def test_flags_that_do_not_go_together(flags: tuple[str, ...], reason: str) -> None:
     assert reason in pyvern("apply", "policy.yaml", *flags).err
+
+
+EXCEPTION = """
+apiVersion: kyverno.io/v2
+kind: PolicyException
+metadata: {name: let-pass}
+spec:
+  exceptions: [{policyName: checks, ruleNames: [team]}]
+  match: {any: [{resources: {kinds: [ConfigMap], names: [subject-bad]}}]}
+"""
+BINDING = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NAME}
+spec:
+  policyName: native
+  validationActions: [Audit]
+  matchResources:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAME}}
+    resourceRules:
+    - {apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [configmaps], resourceNames: [subject-good]}
+"""
+TARGETS = """
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: marks}
+spec:
+  rules:
+  - name: mark
+    match: {any: [{resources: {kinds: [ConfigMap], names: [settings]}}]}
+    mutate:
+      mutateExistingOnPolicyUpdate: false
+      targets: [{apiVersion: v1, kind: ConfigMap, name: "subject-*", namespace: "{{ request.namespace }}"}]
+      patchStrategicMerge: {data: {marked: "yes"}}
+"""
+
+
+def test_targets_of_rules_are_those_of_the_cluster(control_plane: ControlPlane, namespace: str, policy: Path) -> None:
+    policy.write_text(TARGETS)
+    ran = pyvern("apply", policy, "-c", "--kubeconfig", control_plane.kubeconfig, "-n", namespace)
+    assert "pass: 2, fail: 0, warn: 0, error: 0, skip: 0" in ran.out, ran.err
+    assert ran.out.count("patched targets: ") == 2
+    assert ran.out.count('marked: "yes"') == 2
+    unchanged = control_plane.api.ask(f"/api/v1/namespaces/{namespace}/configmaps/subject-good")
+    assert unchanged["data"] == {"team": "core"}, "nothing is written to the cluster"
+
+
+def test_bindings_of_the_cluster_narrow_admission_policies(control_plane: ControlPlane, namespace: str, policy: Path) -> None:
+    bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+    document = yaml.safe_load(BINDING.replace("NAME", namespace))
+    control_plane.api.ask(bindings, method="POST", body=document)
+    try:
+        policy.write_text(ADMISSION)
+        ran = pyvern("apply", policy, "-c", "--kubeconfig", control_plane.kubeconfig, "-n", namespace)
+    finally:
+        control_plane.api.ask(f"{bindings}/{namespace}", method="DELETE")
+    assert (ran.status, ran.err) == (0, "")
+    assert "pass: 1, fail: 0, warn: 0, error: 0, skip: 0" in ran.out
+
+
+def test_exceptions_of_the_cluster_count_unless_a_file_has_one_of_their_name(
+    control_plane: ControlPlane, namespace: str, policy: Path, tmp_path: Path
+) -> None:
+    exceptions = f"/apis/kyverno.io/v2/namespaces/{namespace}/policyexceptions"
+    control_plane.api.ask(exceptions, method="POST", body=yaml.safe_load(EXCEPTION))
+    arguments = ("apply", policy, "-c", "--kubeconfig", control_plane.kubeconfig, "-n", namespace)
+    ran = pyvern(*arguments)
+    assert "with 1 exception(s)..." in ran.out
+    assert "pass: 1, fail: 0, warn: 0, error: 0, skip: 1" in ran.out
+    assert (ran.status, ran.err) == (0, "")
+    other = EXCEPTION.replace("subject-bad", "nobody").replace("let-pass", f"let-pass, namespace: {namespace}")
+    (tmp_path / "exception.yaml").write_text(other)
+    ran = pyvern(*arguments, "-e", tmp_path / "exception.yaml")
+    assert "with 1 exception(s)..." in ran.out
+    assert "pass: 1, fail: 1, warn: 0, error: 0, skip: 0" in ran.out
