@@ -91,7 +91,6 @@ def _given(options: Options) -> Given:
     values = _values(options)
     existing = these([item.object for item in targets.items])
     found: list[Document] = []
-    unread: list[InputError] = []
     cluster: Cluster
     if options.cluster:
         from cli.cluster_policies import exceptions_in, targets_in, with_bindings
@@ -101,7 +100,8 @@ def _given(options: Options) -> Given:
         kinds = live.kinds
         policies = with_bindings(live, policies)
         existing = targets_in(live, [item.object for item in targets.items])
-        found, unread = exceptions_in(live)
+        found, unreadable = exceptions_in(live)
+        unread += unreadable
         resources = fetched_resources(live, policies.items, options)
         values = with_namespace_labels(live, policies.items, resources, values)
         described = entry_objects(live, policies.items)
@@ -110,7 +110,6 @@ def _given(options: Options) -> Given:
         described = [item.object for item in resources.items]
         cluster = FakeCluster([*described, *beside], kinds=kinds)
     exceptions, faults = _exceptions(options, policies, resources, found)
-    faults += unread
     now = time.time_ns()
     over = [f"exception {one.identity.key} has expired and exempts nothing" for one in exceptions if one.expired(now)]
     world = World(
