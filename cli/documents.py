@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from cli.decode import Misfit, kubernetes_object, misplaced
 from cli.errors import InputError
-from cli.kustomize import rendered, to_render
+from cli.kustomize import KUSTOMIZATIONS, rendered, to_render
 from cli.yaml_load import STDIN, Document, load_file
 
 EXTENSIONS = (".yaml", ".yml", ".json")
@@ -66,7 +66,8 @@ def files_of(path: str, *, json: bool = True) -> Iterator[str]:
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and name.endswith(extensions):
+            # a kustomization says how the files beside it are put together, it is none of them
+            if not name.startswith(".") and name.endswith(extensions) and name not in KUSTOMIZATIONS:
                 yield os.path.join(folder, name)
 
 

@@ -9,7 +9,7 @@ from cli.errors import InputError
 from cli.kubectl import Failed, find, run
 from cli.yaml_load import Document, load_file, load_text
 
-NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _LISTING = frozenset({"apiVersion", "kind", "metadata", "resources"})
 
 
@@ -19,14 +19,14 @@ def to_render(path: str) -> str | None:
     None for everything else, and for a folder whose kustomization adds nothing to the files below it: those are read as
     they are, so that errors name the file and line that a person wrote.
     """
-    if os.path.basename(path) in NAMES and os.path.isfile(path):
+    if os.path.basename(path) in KUSTOMIZATIONS and os.path.isfile(path):
         return os.path.dirname(path) or "."
     kustomization = _of(path)
     return None if kustomization is None or _lists(path, kustomization) else path
 
 
 def _of(folder: str) -> str | None:
-    files = (os.path.join(folder, name) for name in NAMES)
+    files = (os.path.join(folder, name) for name in KUSTOMIZATIONS)
     return next(filter(os.path.isfile, files), None)
 
 
@@ -42,7 +42,8 @@ def _lists(folder: str, kustomization: str) -> bool:
 
 def _is_below(folder: str, entry: str) -> bool:
     path = os.path.join(folder, entry)
-    if ".." in entry.split("/") or not os.path.exists(path):
+    # really below it, `.` and links upwards are not: this ends, as each folder lies deeper than the one that lists it
+    if not os.path.exists(path) or not os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), "")):
         return False
     nested = _of(path)
     return nested is None or _lists(path, nested)

@@ -51,6 +51,26 @@ def test_what_kustomize_says_is_shown_with_its_command(folders: Path) -> None:
     assert "nowhere" in ran.err.splitlines()[0]
 
 
+def test_a_kustomization_is_no_resource_of_its_folder(folders: Path) -> None:
+    (folders / "app/sub").mkdir(parents=True)
+    (folders / "app/kustomization.yaml").write_text("resources: [sub/pod.yaml]\n")
+    (folders / "app/sub/pod.yaml").write_text(POD)
+    ran = pyvern("apply", "base", "-r", "app")
+    assert "to 1 resource(s)" in ran.out
+    assert ran.err == "Error: exit as there are policy violations\n"
+
+
+@needs_kustomize
+@pytest.mark.parametrize("entry", [".", "sub/up"])
+def test_a_kustomization_that_lists_itself_is_an_error_not_a_crash(folders: Path, entry: str) -> None:
+    (folders / "app/sub").mkdir(parents=True)
+    (folders / "app/sub/up").symlink_to(folders / "app")
+    (folders / "app/kustomization.yaml").write_text(f"resources: [{entry}]\n")
+    ran = pyvern("apply", "base", "-r", "app")
+    assert ran.status == 1
+    assert "cycle detected" in ran.err
+
+
 def test_a_mere_list_of_files_needs_no_program(monkeypatch: pytest.MonkeyPatch, folders: Path) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("PYVERN_CACHE", str(folders))
