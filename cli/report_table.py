@@ -72,6 +72,7 @@ def _show(findings: Sequence[Finding], listed: Sequence[Finding]) -> None:
     out.print(counts)
     if not listed:
         return
+    out.print()
     rows = Table("RESULT", "SEVERITY", "OBJECT", "POLICY/RULE", "MESSAGE", box=box.SIMPLE, show_edge=False)
     for finding in worst_first(listed):
         rows.add_row(

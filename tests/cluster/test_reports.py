@@ -7,7 +7,9 @@ import time
 import pytest
 
 from deploy.local.api import Api
+from deploy.local.control_plane import ControlPlane
 from deploy.local.operators import Running
+from tests.cli.program import pyvern
 from tests.cluster.calls import ready, until
 from tests.cluster.reported import (
     CPOL,
@@ -124,3 +126,13 @@ def test_a_violation_is_an_event_on_the_object(api: Api) -> None:
     (event,) = until(mine)
     assert event["note"].startswith("policy teams/team fail: validation error: team is needed.")
     assert (event["reason"], event["reportingController"]) == ("PolicyViolation", "kyverno-scan")
+
+
+def test_pyvern_report_shows_what_the_reports_of_a_cluster_say(api: Api, control_plane: ControlPlane) -> None:
+    api.ask(MAPS, method="POST", body=config_map("x"))
+    api.ask(CPOL, method="POST", body=policy("teams"))
+    wait_for(api, {"x": {"teams": "fail"}})
+    ran = pyvern("report", "--kubeconfig", control_plane.kubeconfig, "-n", NAMESPACE)
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert ["teams", "2", "0", "0", "0", "0"] in lines  # the other one is kube-root-ca.crt
+    assert ["fail", "none", "ConfigMap", f"{NAMESPACE}/x", "teams/team"] in [line[:5] for line in lines]
