@@ -3,8 +3,7 @@
     python -m perf.admission [--loads 25/500,100/1000,200/5000,500/10000] [--rounds 1] [--output perf/results/admission.md]
 
 Starts its own control plane and admission operator, applies the 17 Pod Security policies in Enforce, lets k6 create a Pod
-that they refuse through the API server, and straight at the webhook; then the same load against empty aiohttp and granian
-webhooks. Everything runs on this machine and is stopped at the end.
+that they refuse, through the API server and straight at the webhook; then the same with empty webhooks.
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 ENFORCE = HERE.parent / "deploy" / "policies" / "pod-security" / "enforce"
 COMPARED = "200/5000"
 POLICIES = 17
+PATHS = {"Validating": "validate", "Mutating": "mutate"}
 BAD_POD: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -99,8 +99,10 @@ def k6(program: Path, script: str, load: str, **environment: str) -> dict[str, A
 class Bench:
     """One control plane and the load generator."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, body: dict[str, Any] | None = None, query: str = "") -> None:
         self.directory = directory
+        self.body = BAD_POD if body is None else body
+        self.query = query
         self.k6 = provide(LOAD)["k6"]
         self.plane = ControlPlane(directory, tools=provide(CONTROL_PLANE), leashed=True)
         self.pod = directory / "pod.json"
@@ -110,12 +112,13 @@ class Bench:
         self.plane.start(to=say)
         install(self.plane.kubectl, to=say)
         self.plane.kubectl("create", "namespace", "load")
-        self.pod.write_text(json.dumps(BAD_POD))
+        self.pod.write_text(json.dumps(self.body))
 
     def through_api_server(self, what: str, load: str, pid: int, expect: int) -> None:
         token = json.loads(self.plane.kubeconfig.read_text())["users"][0]["user"]["token"]
-        environment = {"URL": self.plane.url, "TOKEN": token, "BODY": str(self.pod), "NAMESPACE": "load", "EXPECT": str(expect)}
-        self._measure(what, load, pid, lambda: k6(self.k6, "denied_pod.js", load, **environment))
+        place = {"URL": self.plane.url, "TOKEN": token, "NAMESPACE": "load"}
+        environment = {**place, "BODY": str(self.pod), "EXPECT": str(expect), "QUERY": self.query}
+        self._measure(what, load, pid, lambda: k6(self.k6, "pod.js", load, **environment))
 
     def straight(self, what: str, load: str, pid: int, url: str, body: Path) -> None:
         self._measure(what, load, pid, lambda: k6(self.k6, "review.js", load, URL=url, BODY=str(body)))
@@ -176,25 +179,26 @@ def ours(bench: Bench, loads: list[str]) -> tuple[float, float]:
 
 
 @contextmanager
-def empty(bench: Bench, kind: str) -> Iterator[tuple[int, int]]:
-    """An empty webhook that is registered for Pods; gives its pid and port."""
+def empty(
+    bench: Bench, kind: str, verb: str = "Validating", registered: Callable[[Bench], bool] = denies
+) -> Iterator[tuple[int, int]]:
+    """An empty webhook that is registered for Pods, Validating or Mutating; gives its pid and port."""
     port = free_ports(1)[0]
     keys = bench.directory / "keys"
-    command = [
-        sys.executable, "-m", "perf.empty_webhooks", kind, str(port), str(keys / "server.crt"), str(keys / "server.key"),
-    ]  # fmt: skip
+    files = (str(keys / "server.crt"), str(keys / "server.key"))
+    command = [sys.executable, "-m", "perf.empty_webhooks", kind, str(port), *files]
     name = f"empty-{kind}"
     bench.plane.processes.start(name, command, environment={}, cwd=HERE.parent)
     bench.plane.processes.wait(name, lambda: answers(port), timeout=20)
     configuration = {
         "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
+        "kind": f"{verb}WebhookConfiguration",
         "metadata": {"name": name},
         "webhooks": [
             {
                 "name": "empty.pyvern.test",
                 "clientConfig": {
-                    "url": f"https://127.0.0.1:{port}/validate",
+                    "url": f"https://127.0.0.1:{port}/{PATHS[verb]}",
                     "caBundle": base64.b64encode(bench.plane.ca.read_bytes()).decode(),
                 },
                 "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
@@ -207,10 +211,10 @@ def empty(bench: Bench, kind: str) -> Iterator[tuple[int, int]]:
     pid = bench.plane.processes.pid(name)
     assert pid is not None
     try:
-        until(lambda: denies(bench), what="the empty webhook denies the Pod", timeout=30)
+        until(lambda: registered(bench), what="the empty webhook is called", timeout=30)
         yield pid, port
     finally:
-        bench.plane.kubectl("delete", "validatingwebhookconfiguration", name)
+        bench.plane.kubectl("delete", f"{verb.lower()}webhookconfiguration", name)
         bench.plane.processes.stop([name], patience=2)
 
 

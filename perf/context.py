@@ -198,7 +198,7 @@ class Context:
         environment = {"URL": self.bench.plane.url, "TOKEN": token, "BODY": str(self.bench.pod)}
         before = self.reads()
         with self.changing(churn):
-            metrics = k6(self.bench.k6, "denied_pod.js", load, **environment, NAMESPACE="load", EXPECT="400")
+            metrics = k6(self.bench.k6, "pod.js", load, **environment, NAMESPACE="load", EXPECT="400")
         reads = self.reads() - before
         after = usage(pid)
         times = metrics["http_req_duration"]

@@ -1,4 +1,4 @@
-"""Empty webhook servers to compare with: they deny every review and know no policy.
+"""Empty webhook servers to compare with: they know no policy, deny every review, and under /mutate add always the same label.
 
 python -m perf.empty_webhooks aiohttp|granian PORT CERTIFICATE KEY
 """
@@ -6,6 +6,7 @@ python -m perf.empty_webhooks aiohttp|granian PORT CERTIFICATE KEY
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import sys
 from collections.abc import Callable
@@ -14,10 +15,17 @@ from typing import Any
 import orjson
 import uvloop
 
+PATCH = base64.b64encode(b'[{"op":"add","path":"/metadata/labels/team","value":"load"}]').decode()
+ANSWERS: dict[bool, dict[str, Any]] = {
+    False: {"allowed": False, "status": {"status": "Failure", "message": "no"}},
+    True: {"allowed": True, "patchType": "JSONPatch", "patch": PATCH},
+}
+"""By whether the webhook mutates."""
 
-def answer(body: bytes) -> bytes:
+
+def answer(body: bytes, path: str) -> bytes:
     uid = orjson.loads(body)["request"]["uid"]
-    response = {"uid": uid, "allowed": False, "status": {"status": "Failure", "message": "no"}}
+    response = {"uid": uid, **ANSWERS[path.startswith("/mutate")]}
     return orjson.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 
 
@@ -25,7 +33,7 @@ async def serve_aiohttp(port: int, certificate: str, key: str) -> None:
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.Response:
-        return web.Response(body=answer(await request.read()), content_type="application/json")
+        return web.Response(body=answer(await request.read(), request.path), content_type="application/json")
 
     application = web.Application(client_max_size=8 << 20)
     application.router.add_post("/{path:.*}", handle)
@@ -44,7 +52,7 @@ async def serve_granian(port: int, certificate: str, key: str) -> None:
     from granian.server.embed import Server
 
     async def handle(scope: Any, protocol: Any) -> None:
-        protocol.response_bytes(200, [("content-type", "application/json")], answer(await protocol()))
+        protocol.response_bytes(200, [("content-type", "application/json")], answer(await protocol(), scope.path))
 
     server = Server(
         handle,

@@ -1,5 +1,5 @@
-// Creates a Pod that Pod Security policies refuse, through the API server, and checks the status code of the answer.
-// Environment: URL (API server), TOKEN, BODY (file with the Pod), VUS, ITERATIONS, EXPECT (status code), NAMESPACE.
+// Creates a Pod through the API server and checks the status code of the answer.
+// Environment: URL (API server), TOKEN, BODY (file with the Pod), VUS, ITERATIONS, EXPECT (status code), NAMESPACE, QUERY (?dryRun=All).
 import http from 'k6/http';
 import { check } from 'k6';
 
@@ -7,7 +7,7 @@ const pod = open(__ENV.BODY);
 
 export const options = {
   scenarios: {
-    denied: {
+    pods: {
       executor: 'shared-iterations',
       vus: Number(__ENV.VUS),
       iterations: Number(__ENV.ITERATIONS),
@@ -19,7 +19,7 @@ export const options = {
 };
 
 export default function () {
-  const answer = http.post(`${__ENV.URL}/api/v1/namespaces/${__ENV.NAMESPACE}/pods`, pod, {
+  const answer = http.post(`${__ENV.URL}/api/v1/namespaces/${__ENV.NAMESPACE}/pods${__ENV.QUERY || ''}`, pod, {
     headers: { Authorization: `Bearer ${__ENV.TOKEN}`, 'Content-Type': 'application/json' },
   });
   check(answer, { expected: (r) => r.status === Number(__ENV.EXPECT) });
