@@ -18,7 +18,7 @@ from cli.fake_cluster import FakeCluster
 from cli.formats import WRITERS, rows_of
 from cli.offline_facts import Cluster, OfflineFacts, entries_of, registry_source
 from cli.outcome import Counts, status_of
-from cli.policies import Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
+from cli.policies import EXCEPTION, Policies, exceptions_from, is_policy_kind, load_exceptions, load_policies
 from cli.remote import Credentials, checked_out
 from cli.resources import Resources, load_resources
 from cli.values import NO_CONTEXT, NO_VALUES, Values, load_context, load_user, load_values, values_of_flags
@@ -168,7 +168,7 @@ def _exceptions(
     exceptions, faults = load_exceptions(options.exceptions)
     documents = [*policies.exceptions] if options.exceptions_within_policies else []
     if options.exceptions_within_resources:
-        documents += [item.document for item in resources.items if item.kind.kind == "PolicyException"]
+        documents += [item.document for item in resources.items if (item.kind.group, item.kind.kind) == EXCEPTION]
     more, more_faults = exceptions_from([*documents, *found])
     known: dict[str, PolicyException] = {}
     for one in (*exceptions, *more):

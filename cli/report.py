@@ -12,26 +12,10 @@ from cli.evaluation import Answer
 from cli.outcome import Counts, status_of
 from cli.resources import name_of, namespace_of
 from engine import Object, Policy, Result, yaml_text
+from engine.report import KYVERNO, SOURCES
 
 API_VERSION = "openreports.io/v1alpha1"
 MERGED = "merged"
-SOURCES = {
-    "ClusterPolicy": "kyverno",
-    "Policy": "kyverno",
-    "ValidatingAdmissionPolicy": "ValidatingAdmissionPolicy",
-    "MutatingAdmissionPolicy": "MutatingAdmissionPolicy",
-    "ValidatingPolicy": "KyvernoValidatingPolicy",
-    "NamespacedValidatingPolicy": "KyvernoValidatingPolicy",
-    "MutatingPolicy": "KyvernoMutatingPolicy",
-    "NamespacedMutatingPolicy": "KyvernoMutatingPolicy",
-    "GeneratingPolicy": "KyvernoGeneratingPolicy",
-    "NamespacedGeneratingPolicy": "KyvernoGeneratingPolicy",
-    "DeletingPolicy": "KyvernoDeletingPolicy",
-    "NamespacedDeletingPolicy": "KyvernoDeletingPolicy",
-    "ImageValidatingPolicy": "KyvernoImageValidatingPolicy",
-    "NamespacedImageValidatingPolicy": "KyvernoImageValidatingPolicy",
-}
-"""What a result names as its source, by the policy's kind."""
 PROCESS = {"process": "background scan"}
 
 
@@ -82,7 +66,7 @@ def _of_rule(policy: Policy, result: Result) -> dict[str, Any]:
         "policy": identity.key,
         "rule": result.rule.name,
         "scored": policy.scored,
-        "source": SOURCES.get(identity.kind, "kyverno"),
+        "source": SOURCES.get(identity.kind, KYVERNO),
     }
     for name in ("category", "severity"):
         value = identity.annotations.get(f"policies.kyverno.io/{name}")

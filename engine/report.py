@@ -27,6 +27,8 @@ SOURCES = {
     "NamespacedMutatingPolicy": "KyvernoMutatingPolicy",
     "GeneratingPolicy": "KyvernoGeneratingPolicy",
     "NamespacedGeneratingPolicy": "KyvernoGeneratingPolicy",
+    "DeletingPolicy": "KyvernoDeletingPolicy",
+    "NamespacedDeletingPolicy": "KyvernoDeletingPolicy",
     "ImageValidatingPolicy": "KyvernoImageValidatingPolicy",
     "NamespacedImageValidatingPolicy": "KyvernoImageValidatingPolicy",
 }

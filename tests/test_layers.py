@@ -19,7 +19,7 @@ TOOLS = ("engine.explain", "engine.lint")  # faces of their own
 
 ALLOWED = {
     "engine.lang": (),
-    "engine.document": (),
+    "engine.document": ("engine.lang",),
     **dict.fromkeys(CORE, (*CORE, *LANGUAGES)),
     "engine.clauses": (*CORE, *LANGUAGES),
     "engine.rules": ("engine.clauses", *CORE, *LANGUAGES),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.document.equality import same
 from engine.document.merge_keys import KINDS, TYPES
+from engine.lang.equality import same
 
 _SET = ("",)
 _DEFAULTS = {"protocol": "TCP"}

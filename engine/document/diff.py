@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.document.equality import same
 from engine.document.pointer import format_pointer
+from engine.lang.equality import same
 
 Operation = dict[str, Any]
 

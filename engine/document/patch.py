@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from engine.document.equality import same
 from engine.document.pointer import parse_pointer
 from engine.document.spine import (
     STRICT,
@@ -22,6 +21,7 @@ from engine.document.spine import (
     put,
     without,
 )
+from engine.lang.equality import same
 
 
 class PatchError(Exception):

@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.document.equality import same
 from engine.document.merge_keys import KINDS, TYPES
+from engine.lang.equality import same
 
 DIRECTIVE = "$patch"
 _EXACT = 1 << 53

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.lang.duration import MAX, MIN, SECOND, parse_duration
+from engine.lang.equality import same
 from engine.lang.membership import MEMBERSHIP
 from engine.lang.operators import parse_float
 from engine.lang.quantity import parse_amount
@@ -44,7 +45,7 @@ def _equal(key: Any, value: Any) -> bool | None:
         if isinstance(value, str):
             return float(key) == parse_float(value)
         return isinstance(value, int | float) and not isinstance(value, bool) and key == value
-    return type(key) is type(value) and _same(key, value)
+    return type(key) is type(value) and same(key, value)
 
 
 def _equal_text(key: str, value: Any) -> bool | None:
@@ -60,17 +61,6 @@ def _equal_text(key: str, value: Any) -> bool | None:
         return matches(value, key)
     other = parse_amount(value)
     return None if other is None else amount == other
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equality of JSON values: true is not 1, and 1 is 1.0."""
-    if a is b:
-        return True
-    if isinstance(a, dict):
-        return isinstance(b, dict) and len(a) == len(b) and all(key in b and _same(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
-    return isinstance(a, bool) is isinstance(b, bool) and bool(a == b)
 
 
 # Order

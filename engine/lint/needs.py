@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from engine.clauses.kinds import parse_kind
@@ -32,23 +32,35 @@ class Need(NamedTuple):
 
 def needs_of(document: Mapping[str, Any]) -> Iterator[Need]:
     """The rights that a policy document needs. Kinds with variables are left out: nobody knows them yet."""
-    kind = document.get("kind")
+    needs = NEEDS.get(str(document.get("kind")))
     spec = document.get("spec")
-    if not isinstance(spec, Mapping):
-        return
-    if kind in ("CleanupPolicy", "ClusterCleanupPolicy"):
-        yield from (Need("cleanup-controller", selector, DELETE, path) for path, selector in _matched(spec, "spec"))
-        yield from _called(spec, "spec", ("cleanup-controller",))
-        return
-    if kind not in ("ClusterPolicy", "Policy"):
-        return
+    if needs is not None and isinstance(spec, Mapping):
+        yield from needs(document, spec)
+
+
+def _of_cleanup(_document: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Need]:
+    yield from (Need("cleanup-controller", selector, DELETE, path) for path, selector in _matched(spec, "spec"))
+    yield from _called(spec, "spec", ("cleanup-controller",))
+
+
+def _of_rules(document: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[Need]:
+    background = spec.get("background") is not False
     for path, rule in rules_of(document):
-        if spec.get("background") is not False and (rule.get("validate") or rule.get("verifyImages")):
+        if background and (rule.get("validate") or rule.get("verifyImages")):
             yield from (Need("reports-controller", selector, READ, at) for at, selector in _matched(rule, path))
         yield from _generated(rule.get("generate"), f"{path}.generate")
         for index, target in maps_of(as_map(rule.get("mutate")).get("targets")):
             yield from _addressed(target, f"{path}.mutate.targets[{index}]", CHANGE)
-        yield from _called(rule, path, _askers(rule, background=spec.get("background") is not False))
+        yield from _called(rule, path, _askers(rule, background=background))
+
+
+NEEDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[Need]]] = {
+    "ClusterPolicy": _of_rules,
+    "Policy": _of_rules,
+    "CleanupPolicy": _of_cleanup,
+    "ClusterCleanupPolicy": _of_cleanup,
+}
+"""Kind of policy -> the rights of a document with its spec. Admission policies are the API server's own: they need none."""
 
 
 def _askers(rule: Mapping[str, Any], *, background: bool) -> tuple[Controller, ...]:

@@ -1,4 +1,4 @@
-"""Versions, images, URLs, random text."""
+"""Notations from outside JSON: versions, images, URLs, and texts made after a pattern."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def random(root: Root, pattern: str) -> str:
         raise ExpressionError(str(error)) from None
 
 
-MISC = {
+NOTATIONS = {
     "image_normalize": function("string -> string", image_normalize, "an image reference with registry and tag written out"),
     "is_external_url": function(
         "string -> boolean", is_external_url, "is the URL's host outside private networks", needs_root=True
