@@ -22,8 +22,9 @@ from controllers.cluster.reach import OutOfReach, Reach
 
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CONNECTIONS = 64
-CONNECTIONS_PER_HOST = 16
+CONNECTIONS = 256
+CONNECTIONS_PER_HOST = 32
+"""Far fewer than all: a host that hangs must not take the connections of the others."""
 FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "expect"})
 """Headers that say where a message ends or who it is for: with those of a policy, one call could forge another's answer."""
 

@@ -147,6 +147,25 @@ def test_equal_questions_at_once_are_one_call(apply: Apply, reaching: Running, s
     assert served.count("/slow") < 10
 
 
+def test_a_service_that_hangs_does_not_delay_others(apply: Apply, reaching: Running, served: Service) -> None:
+    elsewhere = served.base.replace("127.0.0.1", "localhost")
+    apply(asking("hangs", call(f"{served.base}/hang?{{{{ request.object.metadata.name }}}}"), key="{{ found }}"))
+    document = asking("answers", call(f"{elsewhere}/echo", jmesPath="method"), equals="GET")
+    document["spec"]["rules"][0]["match"] = {"any": [{"resources": {"kinds": ["Service"]}}]}
+    apply(document)
+    before = served.count("/hang")
+    with ThreadPoolExecutor(50) as pool:
+        hanging = [pool.submit(answered, reaching, timeout=8, name=f"pod-{number}") for number in range(50)]
+        until(lambda: served.count("/hang") - before >= 30)
+        request = json.loads(review())
+        request["request"]["kind"] = {"group": "", "version": "v1", "kind": "Service"}
+        request["request"]["resource"] = {"group": "", "version": "v1", "resource": "services"}
+        request["request"]["object"] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "raw"}, "spec": {}}
+        _, body = post(reaching, "/validate/fail?timeout=8s", json.dumps(request).encode())
+        assert "the answer was no" in json.loads(body)["response"]["status"]["message"]
+        assert [answer.result()[0] for answer in hanging] == [False] * 50
+
+
 def test_an_api_server_that_is_slow_does_not_make_us_late(apply: Apply, reaching: Running, control_plane: ControlPlane) -> None:
     path = "/api/v1/namespaces/default"
     apply(asking("api", {"apiCall": {"urlPath": path, "jmesPath": "metadata.name"}}, equals="default"))
