@@ -54,7 +54,7 @@ def command(
     The exit status is 1 where there are errors.
 
     \b
-    Codes: invalid, unknown-field, unknown-function, expression, unreachable, deprecated, warning, permission
+    Codes: invalid, unknown-field, unknown-function, expression, unclosed, unreachable, deprecated, warning, permission
     """
     from cli.documents import load_paths
     from engine.lint import CODES, lintable

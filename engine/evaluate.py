@@ -204,7 +204,7 @@ def denial(request: Request, responses: list[Response]) -> str:
     for response in responses:
         failing = {r.rule.name: r.message for r in response.results if r.status in (Status.FAIL, Status.ERROR)}
         if failing:
-            failures[response.policy.identity.name] = failing
+            failures.setdefault(response.policy.identity.name, {}).update(failing)
     subject = f"{request.kind.kind}/{request.namespace}/{request.name or _name(request)}"
     return f"\n\nresource {subject} was blocked due to the following policies \n\n{go_yaml.dump(failures)}"
 

@@ -13,6 +13,7 @@ from engine.lang.jmes import FUNCTIONS, compile_expression
 from engine.lint.finding import Finding
 
 _CALL = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
+_BEGIN = re.compile(r"(?<!\\)\{\{")
 _RAW = frozenset({"list", "jmesPath"})
 """Fields whose text is an expression without braces."""
 _NESTED = "\x00"
@@ -45,6 +46,16 @@ def _text_findings(text: str, path: str) -> Iterator[Finding]:
         at = text.find(expression, start) if expression else 0
         yield from _faults(expression, path, max(at, 0))
         start = at + len(expression) if at >= 0 and VARIABLE.search(text) else 0
+    rest, last = VARIABLE.sub(_blank, text), text
+    while rest != last:
+        rest, last = VARIABLE.sub(_blank, rest), rest
+    begun = _BEGIN.search(rest)
+    if begun is not None:
+        yield Finding("unclosed", path, "`{{` begins no variable, it is taken as text", begun.start(), "`}}` is missing")
+
+
+def _blank(variable: re.Match[str]) -> str:
+    return " " * len(variable[0])
 
 
 def _faults(expression: str, path: str, start: int) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ CODES: dict[str, tuple[Level, str]] = {
     "unknown-field": ("error", "a field that the kind does not have"),
     "unknown-function": ("error", "a JMESPath function that does not exist"),
     "expression": ("error", "a JMESPath expression that does not parse"),
+    "unclosed": ("warning", "braces that begin no variable"),
     "unreachable": ("warning", "a rule that can never apply"),
     "deprecated": ("warning", "an old form that has a better one"),
     "warning": ("warning", "what the policy webhook warns about"),

@@ -53,6 +53,15 @@ def test_a_finding_has_its_place_a_caret_and_advice(tmp_path: Path) -> None:
     ]
 
 
+def test_braces_that_are_not_closed_are_noticed(tmp_path: Path) -> None:
+    ran = linted(tmp_path, policy(MATCH + "validate:\n  message: 'x {{ request.name'\n  deny: {}"))
+    assert ran.out.splitlines()[0] == (
+        "policy.yaml:10:19: warning: spec.rules[0].validate.message: `{{` begins no variable, it is taken as text [unclosed]"
+    )
+    fine = r"{{ request.object.{{ request.name }} }} \{{ x }} \{{ {{ {a: request.name} }}"
+    assert codes(tmp_path, policy(MATCH + f"validate:\n  message: '{fine}'\n  deny: {{}}")) == []
+
+
 def test_every_unknown_field_is_found(tmp_path: Path) -> None:
     text = policy(
         "match: {any: [{resources: {kind: [Pod], kinds: [Pod]}}]}\nvalidate: {deny: {}, mesage: x}", "  backgrond: true\n"
