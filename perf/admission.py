@@ -101,8 +101,7 @@ class Bench:
 
     def __init__(self, directory: Path, *, body: dict[str, Any] | None = None, query: str = "") -> None:
         self.directory = directory
-        self.body = BAD_POD if body is None else body
-        self.query = query
+        self.body, self.query = body or BAD_POD, query
         self.k6 = provide(LOAD)["k6"]
         self.plane = ControlPlane(directory, tools=provide(CONTROL_PLANE), leashed=True)
         self.pod = directory / "pod.json"

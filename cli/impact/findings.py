@@ -77,6 +77,8 @@ class Impact:
     same: int = 0
     excepted: int = 0
     matched: int = 0
+    subjects: dict[str, set[int]] = field(default_factory=dict)
+    """Action -> hashes of the objects it was found on, shared by the policies of a run: an object counts once in the sums."""
     later: Counter[str] = field(default_factory=Counter)
     """Rule name -> triggers that are there and for which nothing happens until they change."""
 
@@ -86,6 +88,7 @@ class Impact:
 
     def add(self, finding: Finding) -> None:
         self.counts[finding.action] += 1
+        self.subjects.setdefault(finding.action, set()).add(hash(finding.subject))
         if not self.limit or self.counts[finding.action] <= self.limit:
             self.findings.append(finding)
 
@@ -110,7 +113,12 @@ class Report:
 
     @property
     def totals(self) -> Counter[str]:
-        return sum((impact.counts for impact in self.impacts), Counter[str]())
+        """Action -> number of objects, however many policies say it."""
+        found: dict[str, set[int]] = {}
+        for impact in self.impacts:
+            for action, held in impact.subjects.items():
+                found[action] = found.get(action, set()) | held
+        return Counter({action: len(held) for action, held in found.items()})
 
     def failing(self, fail_on: Iterable[str]) -> list[str]:
         """The actions among `fail_on` that were found."""

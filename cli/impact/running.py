@@ -47,7 +47,11 @@ def report_of(options: Options) -> Report:
     )
     stored = gathering.exceptions()
     new = Side((item.policy for item in policies.items), (*stored, *given), setting)
-    impacts = {key_of(item.policy): Impact(item.policy, item.document.file, "new", options.limit) for item in policies.items}
+    subjects: dict[str, set[int]] = {}
+    impacts = {
+        key_of(item.policy): Impact(item.policy, item.document.file, "new", options.limit, subjects=subjects)
+        for item in policies.items
+    }
     old = Side(gathering.in_force(impacts.values()), stored, setting)
     for key, impact in impacts.items():
         for text in unjudged(impact.policy, new):

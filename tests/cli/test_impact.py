@@ -336,3 +336,11 @@ def test_bad_files_are_named_and_the_rest_is_answered(here: Path) -> None:
     )
     assert any("odd.yaml:" in line for line in errors)
     assert any("b.yaml:" in line and "metadata" in line for line in errors)
+
+
+def test_an_object_counts_once_in_the_sums(here: Path) -> None:
+    other = team("Enforce")
+    other["metadata"]["name"] = "other"
+    document = json.loads(impact(here, [team("Enforce"), other], [pod("bad")], "-o", "json").out)
+    assert [entry["counts"]["deny"] for entry in document["policies"]] == [1, 1]
+    assert document["totals"]["deny"] == 1
