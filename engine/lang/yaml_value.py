@@ -42,22 +42,34 @@ class InvalidYAML(LanguageError):
         self.column = column
 
 
+class TooManyValues(InvalidYAML):
+    """More scalars, lists and maps than the reader was told to take."""
+
+
 class _TooDeep(Exception):
     """More nested nodes than MAX_DEPTH."""
+
+
+class _TooMany(Exception):
+    """More nodes than are wanted."""
 
 
 class _Loader(_BASE):  # type: ignore[misc]  # chosen at import
     """Composes nodes only; a plain scalar stays untagged, for its type is ours to find."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, nodes: int) -> None:
         super().__init__(text)
         self._depth = 0
+        self._left = nodes
 
     def descend_resolver(self, *_: Any) -> None:
         # INVARIANT (stack): the C parser composes nested nodes by recursion and would overrun the stack of the process
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _TooDeep
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMany
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -68,19 +80,22 @@ class _Loader(_BASE):  # type: ignore[misc]  # chosen at import
         return f"{_TAG}seq" if kind is yaml.SequenceNode else f"{_TAG}map"
 
 
-def load(text: str, *, unique: bool = False) -> Any:
+def load(text: str, *, unique: bool = False, nodes: int = MAX_NODES) -> Any:
     """The first document of `text` as a JSON value; null when there is none. Raises `InvalidYAML`.
 
-    Of a key that comes twice the last counts; with `unique` it is an error.
+    Of a key that comes twice the last counts; with `unique` it is an error. A text of more than `nodes` values of any kind is
+    `TooManyValues`: reading takes time for each.
     """
     loader: Any = None
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, nodes)
         node = loader.get_node() if loader.check_node() else None
     except yaml.YAMLError as error:
         raise _invalid(error) from None
     except (_TooDeep, RecursionError):
         raise InvalidYAML("yaml: exceeded max depth") from None
+    except _TooMany:
+        raise TooManyValues(f"yaml: more than {nodes} values") from None
     except ValueError:
         raise InvalidYAML("yaml: the document cannot be read") from None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -12,7 +13,8 @@ from engine.compiler import compile_policy
 from engine.errors import InvalidPolicy
 from engine.lang.cel import Environment
 from engine.lang.duration import parse_duration
-from engine.lang.errors import ExpressionSyntaxError
+from engine.lang.errors import ExpressionError, ExpressionSyntaxError
+from engine.lang.jmes import Document, compile_expression
 from engine.lang.operators import compile_scalar
 from engine.lang.quantity import parse_amount
 from engine.lang.random_text import UnsupportedPattern, random_text
@@ -108,3 +110,27 @@ def test_a_deeply_nested_object_is_denied_like_any_other(depth: int, key: str) -
 def test_long_cel_texts_are_refused_without_backtracking(text: str) -> None:
     with pytest.raises(ExpressionSyntaxError):
         Environment({}).compile(text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "reason"),
+    [
+        ("parse_yaml(@)", "[" + "a," * (MEGABYTE // 2) + "]", "JMESPath function 'parse_yaml': yaml: more than 150000 values"),
+        ("regex_replace_all('a', @, 'b')", "a" * MEGABYTE, "JMESPath function 'regex_replace_all': more than 100000 matches"),
+        (
+            "regex_replace_all_literal('', @, 'b')",
+            "a" * MEGABYTE,
+            "JMESPath function 'regex_replace_all_literal': more than 100000 matches",
+        ),
+    ],
+)
+def test_functions_that_take_time_for_each_piece_take_a_bounded_number(expression: str, value: str, reason: str) -> None:
+    with pytest.raises(ExpressionError, match=re.escape(reason)):
+        compile_expression(expression)(Document(value, now=0, seed=0))
+
+
+def test_a_config_map_full_of_yaml_is_read() -> None:
+    text = "".join(f"- name: item-{number}\n  value: some text\n" for number in range(25_000))
+    assert len(text) > MEGABYTE * 0.9
+    assert len(compile_expression("parse_yaml(@)")(Document(text, now=0, seed=0))) == 25_000
+    assert compile_expression("regex_replace_all('item', @, 'x')")(Document(text, now=0, seed=0)).count("x-") == 25_000

@@ -15,6 +15,8 @@ from engine.lang.jmes.functions.signature import function
 from engine.lang.jmes.functions.x509 import x509_decode
 from engine.lang.jmes.values import from_bytes, printable, to_bytes
 
+MAX_YAML_NODES = 150_000
+"""What `parse_yaml` reads: more than a ConfigMap of a megabyte holds, and less than holds up a webhook for a second."""
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
 
 
@@ -44,7 +46,9 @@ def parse_yaml(text: str) -> Any:
     from engine.lang import yaml_value  # PyYAML takes a tenth of the time to start, and few policies need it
 
     try:
-        return yaml_value.load(printable(text))
+        return yaml_value.load(printable(text), nodes=MAX_YAML_NODES)
+    except yaml_value.TooManyValues as error:
+        raise ExpressionError(f"JMESPath function 'parse_yaml': {error}") from None
     except yaml_value.InvalidYAML as error:
         raise ExpressionError(str(error)) from None
 

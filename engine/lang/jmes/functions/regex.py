@@ -13,6 +13,8 @@ from engine.lang.jmes.functions.signature import function
 from engine.lang.jmes.functions.strings import text_of
 from engine.lang.jmes.values import printable
 
+MAX_MATCHES = 100_000
+"""What one call replaces: each match takes microseconds, and a webhook answers nobody else meanwhile."""
 _QUIET = re2.Options()
 _QUIET.log_errors = False
 _REFERENCE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
@@ -47,11 +49,13 @@ def regex_match(pattern: str, value: Any) -> bool:
     return prepare_match(pattern)(value)
 
 
-def _replaced(regex: Any, text: str, replacement: Callable[[Any], str]) -> str:
+def _replaced(name: str, regex: Any, text: str, replacement: Callable[[Any], str]) -> str:
     parts: list[str] = []
     end = 0
     last_match = -1
-    for found in regex.finditer(text):
+    for count, found in enumerate(regex.finditer(text)):
+        if count == MAX_MATCHES:
+            raise ExpressionError(f"JMESPath function '{name}': more than {MAX_MATCHES} matches")
         if found.start() == found.end() == last_match:
             continue  # an empty match right behind a match is none in Go
         parts += (text[end : found.start()], replacement(found))
@@ -85,8 +89,9 @@ def _compiled(function_name: str, pattern: str) -> Any:
 
 
 def prepare_replace(pattern: str) -> Callable[[Any, Any], str]:
-    regex = _compiled("regex_replace_all", pattern)
-    return lambda value, replacement: _replaced(regex, _text(value), _expander(_text(replacement), regex))
+    name = "regex_replace_all"
+    regex = _compiled(name, pattern)
+    return lambda value, replacement: _replaced(name, regex, _text(value), _expander(_text(replacement), regex))
 
 
 def regex_replace_all(pattern: str, value: Any, replacement: Any) -> str:
@@ -94,11 +99,12 @@ def regex_replace_all(pattern: str, value: Any, replacement: Any) -> str:
 
 
 def prepare_replace_literal(pattern: str) -> Callable[[Any, Any], str]:
-    regex = _compiled("regex_replace_all_literal", pattern)
+    name = "regex_replace_all_literal"
+    regex = _compiled(name, pattern)
 
     def replace(value: Any, replacement: Any) -> str:
         literal = _text(replacement)
-        return _replaced(regex, _text(value), lambda _found: literal)
+        return _replaced(name, regex, _text(value), lambda _found: literal)
 
     return replace
 
