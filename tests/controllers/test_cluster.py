@@ -82,6 +82,22 @@ def test_a_list_drops_namespaces_that_vanished() -> None:
     assert namespaces.labels("c") is None
 
 
+def test_namespaces_that_changed_last_are_kept_whole() -> None:
+    def whole(name: str, uid: str) -> dict[str, Any]:
+        return {"metadata": {"name": name, "uid": uid}, "spec": {"finalizers": ["kubernetes"]}}
+
+    namespaces = Namespaces(recent=2)
+    for name in ("a", "b", "c"):
+        namespaces.handle(Changed("ADDED", whole(name, f"uid-{name}")))
+    assert namespaces.recent("a", "uid-a") is None
+    assert namespaces.recent("c", "uid-c") == whole("c", "uid-c")
+    assert namespaces.recent("c", "uid-of-an-earlier-one") is None
+    namespaces.handle(Changed("DELETED", whole("c", "uid-c")))
+    assert namespaces.recent("c", "uid-c") is None
+    namespaces.handle(Listed((whole("b", "uid-b"),)))
+    assert namespaces.recent("b", "uid-b") is None
+
+
 def test_roles_come_from_bindings_of_users_groups_and_service_accounts() -> None:
     bindings = Bindings()
     in_namespaces, everywhere = (bindings._handler(index) for index in (0, 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from controllers.background.queue import Queue
+from controllers.background.queue import IN_A_ROW, Queue
 
 
 async def worked(steps: list[tuple[str, str]], *, workers: int = 3) -> list[str]:
@@ -33,6 +33,14 @@ def test_one_subject_is_worked_on_in_order_and_a_key_waits_once() -> None:
 
 def test_subjects_are_worked_on_side_by_side() -> None:
     assert asyncio.run(worked([("a", "s"), ("b", "t")]))[:2] == ["+a", "+b"]
+
+
+def test_what_waits_of_one_subject_is_worked_on_in_a_row_and_others_have_their_turn() -> None:
+    few = asyncio.run(worked([("a1", "s"), ("b", "t"), ("a2", "s")], workers=1))
+    assert [step for step in few if step.startswith("+")] == ["+a1", "+a2", "+b"]
+    many = [(f"a{number}", "s") for number in range(IN_A_ROW + 3)]
+    done = asyncio.run(worked([*many, ("b", "t")], workers=1))
+    assert [step for step in done if step.startswith("+")].index("+b") == IN_A_ROW
 
 
 def test_a_key_that_comes_while_it_is_worked_on_is_worked_on_again() -> None:
