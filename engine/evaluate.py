@@ -14,7 +14,7 @@ from engine.errors import EngineError, Unknown
 from engine.facts import NO_FACTS, Facts, Lookup
 from engine.lang import go_yaml
 from engine.policy import Effect, Policy, PolicyException, Rule, skipped_by
-from engine.request import Request
+from engine.request import Request, User
 from engine.result import Outcome, Result, Status, Verdict
 from engine.scope import Scope
 
@@ -173,7 +173,7 @@ def _applies(exception: PolicyException, root: Scope) -> bool:
 def _failed_before(rule: Rule, root: Scope) -> bool:
     """Did the object violate the rule before this UPDATE? Then it is no worse than it was (spec 2.4, allowExistingViolations).
 
-    The old object is judged as if it were created now: rules about updates or subresources forgive nothing
+    The old object is judged as if it were created now, by nobody: rules about updates, subresources or users forgive nothing
     (validate/.../validate-existing-with-precondition, .../subresource, .../debug/with-subresource).
     """
     request = root.request
@@ -181,7 +181,7 @@ def _failed_before(rule: Rule, root: Scope) -> bool:
         return False
     document = {**request.document, "operation": "CREATE", "object": request.old_object, "oldObject": None}
     before = replace(request, operation="CREATE", object=request.old_object, old_object=None, subresource="", document=document)
-    if not rule.match(before):
+    if not rule.match(replace(before, user=User()) if before.user is not None else before):
         return False
     outcome = outcome_of(rule, Scope(before, facts=root.facts))
     return outcome is not None and outcome.status is Status.FAIL

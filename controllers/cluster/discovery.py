@@ -15,7 +15,9 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One served resource in one version; `subresource` is empty for the object itself. `preferred`: it is the group's first."""
+    """One served resource in one version; `subresource` is empty for the object itself. `preferred`: the first
+    version of its group that serves it.
+    """
 
     group: str
     version: str
@@ -97,13 +99,15 @@ def parse(*documents: Mapping[str, Any]) -> Iterable[Resource]:
     for document in documents:
         for group in document.get("items") or ():
             name = (group.get("metadata") or {}).get("name") or ""
-            for index, version in enumerate(group.get("versions") or ()):
+            seen: set[str] = set()  # a resource need not be served in the group's first version
+            for version in group.get("versions") or ():
                 for entry in version.get("resources") or ():
                     kind = (entry.get("responseKind") or {}).get("kind") or ""
                     namespaced = entry.get("scope") == "Namespaced"
                     plural = entry["resource"]
                     common = {"group": name, "version": version["version"], "kind": kind, "plural": plural}
-                    preferred = index == 0
+                    preferred = plural not in seen
+                    seen.add(plural)
                     verbs = frozenset(entry.get("verbs") or ())
                     yield Resource(**common, subresource="", namespaced=namespaced, preferred=preferred, verbs=verbs)
                     for sub in entry.get("subresources") or ():

@@ -61,7 +61,7 @@ def request_of(
         namespace_labels=namespace_labels,
         dry_run=bool(document.get("dryRun")),
         uid=document["uid"],
-        document={**document, "roles": list(asker.roles), "clusterRoles": list(asker.cluster_roles)},
+        document={**document, "roles": list(asker.roles) or None, "clusterRoles": list(asker.cluster_roles) or None},
         now=now,
         seed=now,
     )

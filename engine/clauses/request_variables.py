@@ -113,8 +113,8 @@ def request_document(request: Request) -> dict[str, Any]:
     document.update({key: value for key, value in optional.items() if value})
     if request.user is not None:
         document["userInfo"] = {"username": request.user.username, "groups": list(request.user.groups)}
-        document["roles"] = list(request.user.roles)
-        document["clusterRoles"] = list(request.user.cluster_roles)
+        document["roles"] = list(request.user.roles) or None
+        document["clusterRoles"] = list(request.user.cluster_roles) or None
     return document
 
 

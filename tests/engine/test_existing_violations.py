@@ -1,10 +1,11 @@
 """allowExistingViolations: an update that makes nothing worse passes an enforced rule (spec 2.4)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from engine import GroupVersionKind, PolicySet, Request, Status, compile_policy, validate
+from engine import GroupVersionKind, PolicySet, Request, Status, User, compile_policy, validate
 
 POD = GroupVersionKind("", "v1", "Pod")
 PATTERN = {"pattern": {"metadata": {"labels": {"team": "?*"}}}}
@@ -74,3 +75,10 @@ def test_a_rule_about_a_subresource_forgives_nothing() -> None:
 
 def test_cel_rules_forgive_nothing() -> None:
     assert not validate(policies({"cel": {"expressions": [{"expression": "false"}]}}), update({}, {"x": "y"})).allowed
+
+
+def test_a_rule_about_users_forgives_nothing() -> None:
+    match = {"any": [{"resources": {"kinds": ["Pod"]}, "subjects": [{"kind": "User", "name": "mallory"}]}]}
+    request = replace(update({}, {}), user=User(username="mallory"))
+    (result,) = validate(policies(PATTERN, match=match), request).results
+    assert result.status is Status.FAIL
