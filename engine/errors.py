@@ -42,6 +42,10 @@ class EvaluationError(EngineError):
     """A rule that cannot be answered for this request; becomes a Result with status `error`."""
 
 
+class NoContext(EvaluationError):
+    """A context entry whose data cannot be had. What a rule asks about is not known then: never an empty answer."""
+
+
 class VariableError(EvaluationError):
     """A variable that cannot be resolved: `expression` is the text between the braces, `path` its place in the rule."""
 

@@ -10,7 +10,7 @@ from engine.clauses.pull_secrets import pull_secrets
 from engine.clauses.template import Template, compile_template
 from engine.clauses.url_path import url_path_problem
 from engine.document.size import longer
-from engine.errors import EvaluationError, InvalidPolicy, LookupFailed
+from engine.errors import EvaluationError, InvalidPolicy, LookupFailed, NoContext
 from engine.facts import Lookup, Source
 from engine.held import Held
 from engine.lang import go_json
@@ -60,7 +60,7 @@ def _absent(name: str) -> Loader:
     """The loader of an entry that nothing here can answer: an error, which no `||` in an expression hides."""
 
     def load(_: Scope) -> Any:
-        raise EvaluationError(f'JMESPath query failed: Unknown key "{name}" in path')  # Kyverno's text, whatever asks for it
+        raise NoContext(f'JMESPath query failed: Unknown key "{name}" in path')  # Kyverno's text, whatever asks for it
 
     return load
 
@@ -330,4 +330,4 @@ def _looked_up(scope: Scope, lookup: Lookup, failure: str) -> Any:
     try:
         return scope.held(lookup)
     except LookupFailed as error:
-        raise EvaluationError(f"{failure}: {error.reason}") from error
+        raise NoContext(f"{failure}: {error.reason}") from error

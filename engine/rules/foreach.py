@@ -8,7 +8,7 @@ from typing import Any
 from engine.clauses.conditions import Conditions, compile_conditions
 from engine.clauses.context import compile_context
 from engine.clauses.template import Template, compile_template
-from engine.errors import EvaluationError, InvalidPolicy
+from engine.errors import EvaluationError, InvalidPolicy, NoContext
 from engine.lang.errors import ExpressionError, ExpressionSyntaxError
 from engine.lang.jmes import compile_expression
 from engine.policy import Check
@@ -140,7 +140,7 @@ def compile_elements(text: str, *, path: str) -> Elements:
     """Compiles the `list` of a foreach entry: a JMESPath expression that may hold variables.
 
     A value that is no list counts as a list of itself; null, an unknown field and an expression that cannot be parsed or
-    evaluated give no elements (oracle variables.json).
+    evaluated give no elements (oracle variables.json). Context whose data cannot be had is an error: nothing was checked.
     """
     if "{{" in text:
         template = compile_template(text, path=path)
@@ -153,6 +153,8 @@ def compile_elements(text: str, *, path: str) -> Elements:
     def elements(scope: Scope) -> list[Any]:
         try:
             return _as_list(expression(scope))
+        except NoContext:
+            raise
         except (ExpressionError, EvaluationError):
             return []
 
