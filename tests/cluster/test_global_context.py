@@ -263,3 +263,20 @@ def test_a_restarted_api_server_is_followed_again(
     api.ask(SHELF, method="POST", body=config_map("after"))
     until(lambda: "after" in told(api, "lasts"), timeout=30)
     api.ask(f"{SHELF}/after", method="DELETE")
+
+
+def test_background_scans_read_entries_too(api: Api, apply: Apply, shelf: None, entry: Any, run_operator: Any) -> None:
+    entry("scanned", {"names": "[].metadata.name"}, kubernetesResource=WATCHED)
+    policy = telling("scanning", globalReference={"name": "scanned.names", "jmesPath": "contains(@, 'two')"})
+    (rule,) = policy["spec"]["rules"]
+    rule["match"] = {"any": [{"resources": {"kinds": ["ConfigMap"], "names": ["one"], "namespaces": ["shelf"]}}]}
+    rule["validate"]["failureAction"] = "Audit"
+    policy["spec"]["background"] = True
+    run_operator("reports")
+    apply(policy)
+
+    def rows() -> list[str]:
+        reports = api.ask("/apis/wgpolicyk8s.io/v1alpha2/namespaces/shelf/policyreports")["items"]
+        return [row["message"] for report in reports for row in report["results"] if row["policy"] == "scanning"]
+
+    until(lambda: "found true." in rows(), timeout=30)
