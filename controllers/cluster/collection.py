@@ -51,7 +51,8 @@ class Collection:
 
     `typed`: every object says its apiVersion and kind; otherwise only where lists of the API server do so. `shape` makes the
     answer of the objects and the resourceVersion. `budget` limits the size (`TooBig` ends `run`), `changed` is called after
-    every change and when the watch stands again after errors, `failing` with every error (what it raises ends `run`).
+    every change and when the watch stands again after errors, `failing` with every error (what it raises ends `run`;
+    true: it has told of it).
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Collection:
         typed: bool,
         budget: Budget | None = None,
         changed: Callable[[], None] = lambda: None,
-        failing: Callable[[Exception], None] = lambda error: None,
+        failing: Callable[[Exception], object] = lambda error: None,
     ) -> None:
         self._client = client
         self._target = target

@@ -37,7 +37,6 @@ class State(NamedTuple):
     ready: bool | None = None
     message: str = ""
     refreshed: float = 0.0
-    listing: bool = False
 
 
 class Unfit(Exception):
@@ -112,11 +111,12 @@ class ContextEntry:
         elif self._due is None:
             self._due = asyncio.get_running_loop().call_later(SETTLE + PAUSE * len(collection), self._refresh)
 
-    def _unlisted(self, collection: Collection, error: Exception) -> None:
-        if isinstance(error, ApiError) and error.status in FATAL:
-            self._fails(reason(error), listing=True)
-        elif not collection.synced.is_set():
-            self._fails(str(error), listing=True)
+    def _unlisted(self, collection: Collection, error: Exception) -> bool:
+        fatal = isinstance(error, ApiError) and error.status in FATAL
+        if fatal or not collection.synced.is_set():
+            self._fails(reason(error) if isinstance(error, ApiError) else str(error))
+            return True
+        return False
 
     # From calls
 
@@ -169,10 +169,10 @@ class ContextEntry:
         else:
             self._becomes(State(False, failed.reason, refreshed))
 
-    def _fails(self, message: str, *, listing: bool = False) -> None:
+    def _fails(self, message: str) -> None:
         """There is no data any more: what was known may be wrong by now, and who asks must hear of it."""
         self._source, self._data, self._values = None, None, {}
-        self._becomes(State(False, message, self.state.refreshed, listing))
+        self._becomes(State(False, message, self.state.refreshed))
 
     def _becomes(self, state: State) -> None:
         self.tried.set()

@@ -28,13 +28,15 @@ logger = logging.getLogger("pyvern.globalcontext")
 
 class _Kept(NamedTuple):
     entry: ContextEntry
-    task: asyncio.Task[None]
+    tasks: list[asyncio.Task[None]]
+    """The one that keeps its data, if it is kept."""
 
 
 class GlobalContext:
     """Follows the entries and what they are about.
 
-    `call` answers their API and service calls. `limit` entries are kept at most, 0: all. Statuses are written while `leading`.
+    `call` answers their API and service calls. `limit` entries are kept at most, 0: all. With `leading` their data is kept from
+    the start, and while it says so their statuses are written; without it, it is kept from the first question for it.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class GlobalContext:
         call: Call,
         events: Events,
         limit: int = 0,
-        leading: Callable[[], bool] = lambda: False,
+        leading: Callable[[], bool] | None = None,
     ) -> None:
         self._client = client
         self._call = call
@@ -70,10 +72,10 @@ class GlobalContext:
         try:
             async with asyncio.timeout(patience):
                 await self.synced.wait()
-                for kept in tuple(self._kept.values()):
+                for kept in [kept for kept in self._kept.values() if kept.tasks]:
                     await kept.entry.tried.wait()
         except TimeoutError:
-            waiting = ", ".join(name for name, kept in self._kept.items() if not kept.entry.tried.is_set())
+            waiting = ", ".join(name for name, kept in self._kept.items() if kept.tasks and not kept.entry.tried.is_set())
             logger.warning("started without the data of global context entries %s", waiting or "(their list is not known)")
 
     def ready(self, key: str) -> Held | None:
@@ -88,6 +90,7 @@ class GlobalContext:
         if found is None:
             raise LookupFailed(None, f"failed to fetch entry key={key}: there is no such GlobalContextEntry")
         entry, projection = found
+        self._keep(self._kept[entry.name])
         try:
             async with asyncio.timeout(PATIENCE):
                 await entry.tried.wait()
@@ -133,33 +136,41 @@ class GlobalContext:
         if kept is None and self._limit and len(self._kept) >= self._limit:
             logger.error("entry %s is left out: there may be %d (maxGlobalContextEntries)", name, self._limit)
             return
+        asked = kept is not None and bool(kept.tasks)
         self._drop([name])
-        entry = ContextEntry(document, client=self._client, call=self._call, changed=self._changed)
-        task = asyncio.create_task(entry.run(), name=f"entry {name}")
-        task.add_done_callback(_ended)
-        self._kept[name] = _Kept(entry, task)
+        self._kept[name] = _Kept(ContextEntry(document, client=self._client, call=self._call, changed=self._changed), [])
+        if self._leading is not None or asked:
+            self._keep(self._kept[name])
+
+    def _keep(self, kept: _Kept) -> None:
+        if not kept.tasks:
+            task = asyncio.create_task(kept.entry.run(), name=f"entry {kept.entry.name}")
+            task.add_done_callback(_ended)
+            kept.tasks.append(task)
 
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:
             kept = self._kept.pop(name, None)
-            if kept is not None:
-                kept.task.cancel()
+            for task in kept.tasks if kept is not None else ():
+                task.cancel()
             self._written.pop(name, None)
 
     def _changed(self, entry: ContextEntry, before: State) -> None:
-        state = entry.state
-        if not state.ready and state.message != before.message:
-            listing = state.listing or "kubernetesResource" in (entry.document.get("spec") or {})
-            why = "FailedToList" if listing else "FailedToCallAPI"
-            self._events.put(Event("Warning", why, "Retrying", _reference(entry.document), state.message, source=SOURCE))
+        """Where statuses are written the leader tells of failures, once for all replicas."""
+        if self._leading is None and not entry.state.ready and entry.state.message != before.message:
+            self._tell(entry)
         self._due.set()
+
+    def _tell(self, entry: ContextEntry) -> None:
+        why = "FailedToList" if "kubernetesResource" in (entry.document.get("spec") or {}) else "FailedToCallAPI"
+        self._events.put(Event("Warning", why, "Retrying", _reference(entry.document), entry.state.message, source=SOURCE))
 
     # Their statuses
 
     async def _keep_statuses(self) -> None:
         while True:
             self._due.clear()
-            if self._leading():
+            if self._leading is not None and self._leading():
                 for kept in tuple(self._kept.values()):
                     await self._write(kept.entry)
             try:
@@ -179,6 +190,8 @@ class GlobalContext:
             logger.debug("status of entry %s: %s", entry.name, error)
         else:
             self._written[entry.name] = wanted
+            if not wanted["ready"] and _message(held) != _message(wanted):
+                self._tell(entry)
 
 
 def status(state: State, held: Object, now: datetime) -> Object | None:
@@ -204,6 +217,10 @@ def status(state: State, held: Object, now: datetime) -> Object | None:
     if last:
         wanted["lastRefreshTime"] = last
     return wanted
+
+
+def _message(status: Object) -> str:
+    return next((str(one.get("message")) for one in status.get("conditions") or () if one.get("type") == "Ready"), "")
 
 
 def _time(moment: datetime) -> str:

@@ -90,7 +90,7 @@ class Operator:
                 call=lambda lookup: self.world.fetch(lookup),
                 events=self.events,
                 limit=flags.maxGlobalContextEntries,
-                leading=lambda: self.ANSWERS_REQUESTS and self._leadership.leading,
+                leading=(lambda: self._leadership.leading) if self.ANSWERS_REQUESTS else None,
             ),
         )
         self.world = World(

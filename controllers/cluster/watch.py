@@ -100,12 +100,13 @@ async def follow_pages(
     target: Target,
     handle: Callable[[PagedEvent], Awaitable[None] | None],
     *,
-    failing: Callable[[Exception], None] = lambda error: None,
+    failing: Callable[[Exception], object] = lambda error: None,
     healed: Callable[[], None] = lambda: None,
 ) -> None:
     """As `follow`, for collections too big to be held: lists are handed over page by page, each forgotten after it.
 
-    `failing` hears of every error before the next try; what it raises ends the watch. `healed` is called when
+    `failing` hears of every error before the next try; what it raises ends the watch, and what it says it has told
+    of (true) is not logged. `healed` is called when
     the watch stands again after errors.
     """
 
@@ -123,7 +124,7 @@ async def _follow(
     target: Target,
     listing: Callable[[], Awaitable[str]],
     handle: Callable[[Any], Awaitable[None] | None],
-    failing: Callable[[Exception], None] = lambda error: None,
+    failing: Callable[[Exception], object] = lambda error: None,
     healed: Callable[[], None] = lambda: None,
 ) -> None:
     attempt = 0
@@ -145,12 +146,12 @@ async def _follow(
             if error.gone or error.status in (400, 404):
                 version = ""
             if not error.gone:
-                failing(error)
-                _complain(target, error, attempt)
+                told = failing(error)
+                _complain(target, error, attempt, told=bool(told))
         except Unreachable as error:
             attempt += 1
-            failing(error)
-            _complain(target, error, attempt)
+            told = failing(error)
+            _complain(target, error, attempt, told=bool(told))
         await asyncio.sleep(backoff(attempt))
 
 
@@ -252,6 +253,6 @@ async def _hand(handle: Callable[[Any], Awaitable[None] | None], event: Event | 
         await waiting
 
 
-def _complain(target: Target, error: Exception, attempt: int) -> None:
-    level = logging.WARNING if attempt in (1, 5) or attempt % 20 == 0 else logging.DEBUG
+def _complain(target: Target, error: Exception, attempt: int, *, told: bool) -> None:
+    level = logging.WARNING if not told and (attempt in (1, 5) or attempt % 20 == 0) else logging.DEBUG
     logger.log(level, "watch of %s: %s (try %d)", target.path, error, attempt)
