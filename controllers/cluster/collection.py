@@ -75,7 +75,7 @@ class Collection:
         self._failing = failing
         self._spaces: dict[str, dict[str, Object]] = {}
         self._listing: dict[str, dict[str, Object]] = {}
-        self._shared: dict[bytes, Any] = {}
+        self._shared: dict[Any, Any] = {}
         self._named = True
         self._size = 0
         self._version = ""
@@ -175,6 +175,8 @@ class Collection:
         if event.type != "DELETED":
             space[name] = self._bare(document)
             self._weigh(document)
+            if before is not None:
+                keep(document, before)
         elif not space:
             del self._spaces[namespace]
             self._sorted.pop(namespace, None)
@@ -216,27 +218,58 @@ def plain(objects: list[Object], _: str) -> list[Object]:
 
 def lean(answer: Any) -> Any:
     """The answer of a GET, an object or a list, without managed fields; in a list equal parts become one in memory."""
-    known: dict[bytes, Any] = {}
+    known: dict[Any, Any] = {}
     for document in (answer, *(answer.get("items") or ())) if isinstance(answer, dict) else ():
-        metadata = document.get("metadata") if isinstance(document, dict) else None
-        if isinstance(metadata, dict):
-            metadata.pop("managedFields", None)
-            if document is not answer:
-                share(document, known)
+        if _is_object(document):
+            document["metadata"].pop("managedFields", None)
+    if isinstance(answer, dict) and isinstance(answer.get("items"), list):
+        answer["items"] = [share(item, known) if _is_object(item) else item for item in answer["items"]]
     return answer
 
 
-def share(document: Object, known: dict[bytes, Any]) -> Object:
-    """The document, its fields replaced by equal ones that are `known` already: thousands of RoleBindings name one role."""
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("metadata"), dict)
+
+
+OWN = ("name", "uid", "resourceVersion")
+"""Metadata that no two objects have in common."""
+
+
+def share(document: Object, known: dict[Any, Any]) -> Object:
+    """The document made anew, its parts and strings replaced by equal ones that are `known`.
+
+    Thousands of RoleBindings name a few roles. What a page of a list leaves behind is then in one piece and can be given back.
+    """
+    shared = {field: _known(value, known) for field, value in document.items() if field != "metadata"}
     metadata = document["metadata"]
-    for field in ("labels", "annotations", "ownerReferences", "namespace", "creationTimestamp"):
-        if field in metadata:
-            metadata[field] = _known(metadata[field], known)
-    for field, value in document.items():
-        if (value.__class__ is dict and field != "metadata") or value.__class__ is list:
-            document[field] = _known(value, known)
-    return document
+    shared["metadata"] = {field: value if field in OWN else _known(value, known) for field, value in metadata.items()}
+    return shared
 
 
-def _known(value: Any, known: dict[bytes, Any]) -> Any:
-    return known.setdefault(orjson.dumps(value), value)
+def _known(value: Any, known: dict[Any, Any]) -> Any:
+    """Strings are keys of `known` themselves, lists and objects are found by their JSON."""
+    if value.__class__ is str:
+        return known.setdefault(value, value)
+    if value.__class__ is not dict and value.__class__ is not list:
+        return value
+    text = orjson.dumps(value)
+    found = known.get(text)
+    if found is None:
+        found = known[text] = _anew(value, known)
+    return found
+
+
+def _anew(value: Any, known: dict[Any, Any]) -> Any:
+    if value.__class__ is str:
+        return known.setdefault(value, value)
+    if value.__class__ is dict:
+        return {field: _anew(part, known) for field, part in value.items()}
+    return [_anew(part, known) for part in value] if value.__class__ is list else value
+
+
+def keep(document: Object, before: Object) -> None:
+    """Replaces the parts of a changed document that are as they were `before` by those: to Python 1 and true are equal."""
+    for new, old in ((document, before), (document["metadata"], before["metadata"])):
+        for field, value in old.items():
+            if field in new and orjson.dumps(new[field]) == orjson.dumps(value):
+                new[field] = value

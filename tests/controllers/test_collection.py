@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controllers.cluster.client import Client
-from controllers.cluster.collection import Budget, Collection, TooBig, listed, plain
+from controllers.cluster.collection import Budget, Collection, TooBig, lean, listed, plain
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.watch import Changed, Page, Target
 
@@ -80,6 +80,29 @@ def test_equal_parts_are_one() -> None:
     one, two = kept.held().value
     assert one["roleRef"] == role
     assert one["roleRef"] is two["roleRef"]
+
+
+def test_what_a_change_leaves_as_it_was_stays_one() -> None:
+    kept = collection()
+    kept.handle(Page((thing("a", spec={"n": [1]}, data={"x": 1}),), True, True, "5"))
+    before = kept.held().value[0]
+    kept.handle(Changed("MODIFIED", thing("a", version="6", spec={"n": [1]}, data={"x": True})))
+    kept._made.clear()
+    after = kept.held().value[0]
+    assert after["spec"] is before["spec"]
+    assert (after["data"]["x"], after["metadata"]["resourceVersion"]) == (True, "6")
+    assert after["data"]["x"] is True
+    assert before["data"]["x"] is not True
+
+
+def test_an_answer_without_managed_fields() -> None:
+    item = {"metadata": {"name": "a", "managedFields": [1]}, "spec": {"n": 1}}
+    assert lean({"items": [item, 7], "metadata": {}}) == {
+        "items": [{"metadata": {"name": "a"}, "spec": {"n": 1}}, 7],
+        "metadata": {},
+    }
+    assert lean({"metadata": {"managedFields": []}, "x": 1}) == {"metadata": {}, "x": 1}
+    assert lean([{"metadata": 1}]) == [{"metadata": 1}]
 
 
 @pytest.mark.parametrize(("named", "fields"), [(False, {"metadata"}), (True, {"apiVersion", "kind", "metadata"})])
