@@ -153,8 +153,8 @@ def compile_elements(text: str, *, path: str) -> Elements:
     def elements(scope: Scope) -> list[Any]:
         try:
             return _as_list(expression(scope))
-        except NoContext:
-            raise
+        except NoContext as error:
+            raise NoContext(f"failed to evaluate list {text}: {error}") from error
         except (ExpressionError, EvaluationError):
             return []
 

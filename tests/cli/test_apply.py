@@ -252,9 +252,10 @@ def test_a_default_does_not_hide_context_that_has_no_source(files: Path, source:
 @pytest.mark.parametrize("source", ["imageRegistry: {reference: nginx}", "configMap: {name: nowhere, namespace: default}"])
 def test_a_list_of_context_that_is_not_there_is_an_error_not_an_empty_list(files: Path, source: str) -> None:
     text = CONTEXT.partition("    validate:")[0].replace("configMap: {name: settings, namespace: default}", source)
-    (files / "context.yaml").write_text(text + "    validate: {message: no, foreach: [{list: settings.data.x, deny: {}}]}\n")
+    (files / "context.yaml").write_text(text + "    validate: {message: refused, foreach: [{list: settings.data.x, deny: {}}]}\n")
     (files / "settings.yaml").write_text(SETTINGS)
     ran = pyvern("apply", "context.yaml", "-r", "pod.yaml", "-r", "settings.yaml")
+    assert "1 - read failed to evaluate list settings.data.x: " in ran.out
     assert "pass: 0, fail: 0, warn: 0, error: 1, skip: 0" in ran.out
     assert ran.status == 1
 
