@@ -96,6 +96,7 @@ class Background(Operator):
             ledger=ledger,
             carrier=carrier,
             updates=self.updates,
+            attended=self.worker.attends,
             every=environment.scan_interval,
         )
 

@@ -28,6 +28,10 @@ class Queue:
     def __len__(self) -> int:
         return len(self._subject_of) + len(self._timers)
 
+    def attends(self, subject: str) -> bool:
+        """Does anything of `subject` wait, or is it worked on?"""
+        return subject in self._subjects or any(one == subject for _, one in self._timers.values())
+
     def put(self, key: str, subject: str) -> None:
         """`key` is to be worked on, after everything of `subject` that waits."""
         self._stop_timer(key)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from controllers.background.carried import FAILING
@@ -36,13 +37,23 @@ class Upkeep:
     """Works off the changes of policies, as long as this process leads, and compares every `every` seconds."""
 
     def __init__(
-        self, *, policies: Policies, changes: Changes, ledger: Ledger, carrier: Carrier, updates: Writer, every: float
+        self,
+        *,
+        policies: Policies,
+        changes: Changes,
+        ledger: Ledger,
+        carrier: Carrier,
+        updates: Writer,
+        attended: Callable[[str], bool],
+        every: float,
     ) -> None:
+        """`attended`: is somebody already busy with the trigger of that uid?"""
         self._policies = policies
         self._changes = changes
         self._ledger = ledger
         self._carrier = carrier
         self._updates = updates
+        self._attended = attended
         self._every = every
         self._now: dict[str, Seen] = {}
         self._waiting: asyncio.Queue[tuple[str, Policy | None, Seen | None]] | None = None
@@ -141,6 +152,10 @@ class Upkeep:
 
     async def _repair(self, update: UpdateRequest) -> None:
         """Carries out without an UpdateRequest; what fails gets one, so that it is tried again."""
+        items = tuple(item for item in update.items if item.trigger is None or not self._attended(item.trigger.uid))
+        if not items:
+            return
+        update = replace(update, items=items)
         try:
             carried = await self._carrier.carry_out(update, age=LONG_AGO)
         except (NotYet, Pointless, Refused):

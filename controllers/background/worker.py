@@ -35,6 +35,8 @@ MAX_TRIES_WRONG = 3
 HELD = 4_000_000
 """Bytes of requests that are kept while they wait; others are read again when their turn comes."""
 LONGEST = 30.0
+HOPELESS = 600.0
+"""Seconds for which nobody but the trigger itself starts anew what was given up."""
 SHOWN = 30.0
 """Seconds for which a request about an object that was refused elsewhere is kept, so that people can see it."""
 FINISHED = frozenset({"Completed", "Skip"})
@@ -67,7 +69,12 @@ class Worker:
         self._documents = Held(HELD)
         self._contents: dict[str, tuple[Any, ...]] = {}
         self._seen: dict[str, float] = {}
+        self._hopeless: dict[str, float] = {}
         self.queue = Queue(self._work)
+
+    def attends(self, trigger: str) -> bool:
+        """Is work for that trigger (uid) under way, or was it given up a moment ago? Then nobody else need care."""
+        return self.queue.attends(trigger) or self._hopeless.get(trigger, 0.0) > time.monotonic()
 
     async def run(self, workers: int) -> None:
         """Works until cancelled."""
@@ -152,6 +159,7 @@ class Worker:
         if tries >= _most(failures):
             logger.error("UpdateRequest of policy %s about %s is given up: %s", update.policy, update.about.text, message)
             self._metrics.count("kyverno_controller_drop", (CONTROLLER,))
+            self._give_up(update.subject)
             self._given_up(update, carried, message)
             await self._conditions.failed(update.policy, f"{update.about.text}: {message}")
             return await self._finish(name, document)
@@ -159,6 +167,12 @@ class Worker:
         self._metrics.count("kyverno_controller_requeue", (CONTROLLER, str(tries)))
         await self._failed(name, message, tries, _done(update, carried))
         return backoff(tries)
+
+    def _give_up(self, subject: str) -> None:
+        now = time.monotonic()
+        if len(self._hopeless) > HELD:
+            self._hopeless = {one: until for one, until in self._hopeless.items() if until > now}
+        self._hopeless[subject] = now + HOPELESS
 
     async def _finish(self, name: str, document: Object) -> float | None:
         """Removes the request, unless it has been renewed meanwhile."""

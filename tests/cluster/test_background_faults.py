@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
 from deploy.local.api import Api, Refused
-from deploy.local.control_plane import ControlPlane
-from deploy.local.operators import Operators
-from tests.cluster.calls import CPOL, Document, config_map, until
+from tests.cluster.calls import CPOL, config_map, until
 from tests.cluster.generating import CRDS, NAMESPACES, UPDATES, Apply, data, generating, patch
 
 pytestmark = pytest.mark.cluster
@@ -81,29 +77,6 @@ def test_a_kind_that_is_installed_later_is_generated_then(api: Api, apply: Apply
         api.ask(f"{CRDS}/things.test.pyvern.io", method="DELETE")
 
 
-def test_nothing_is_lost_when_the_operator_is_killed(
-    api: Api, apply: Apply, maps: str, operators: Operators, control_plane: ControlPlane
-) -> None:
-    apply(generating("killed"))
-    count = 120
-    for number in range(count):
-        api.ask(maps, method="POST", body=config_map(f"killed-in-{number}", a=str(number)))
-        if number in (40, 80):
-            pid = control_plane.processes.pid("background")
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
-            operators.stop("background")
-            operators.start("background")
-    wanted = {f"killed-made-killed-in-{number}": {"from": str(number)} for number in range(count)}
-
-    def made() -> Document:
-        items = api.ask(maps)["items"]
-        return {item["metadata"]["name"]: item["data"] for item in items if "-made-" in item["metadata"]["name"]}
-
-    until(lambda: made() == wanted, timeout=60)
-    until(lambda: not api.ask(UPDATES)["items"], timeout=30)
-
-
 def test_a_terminating_namespace_leaves_no_request_behind(api: Api, apply: Apply, maps: str) -> None:
     apply(generating("ending"))
     for number in range(5):
@@ -113,17 +86,3 @@ def test_a_terminating_namespace_leaves_no_request_behind(api: Api, apply: Apply
     until(lambda: not api.ask(UPDATES)["items"], timeout=30)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": maps.split("/")[4]}}
     api.ask(NAMESPACES, method="POST", body=body)
-
-
-def test_a_rule_that_renders_nonsense_is_given_up_and_told(api: Api, apply: Apply, maps: str) -> None:
-    apply(generating("nonsense", data={"data": ["no", "map"]}))
-    api.ask(maps, method="POST", body=config_map("nonsense-in", a="1"))
-
-    def told() -> list[Document]:
-        conditions = api.ask(f"{CPOL}/nonsense")["status"]["conditions"]
-        return [condition for condition in conditions if condition["type"] == "Background"]
-
-    (condition,) = until(told, timeout=20)
-    assert (condition["status"], condition["reason"]) == ("False", "GivenUp")
-    assert "nonsense-in" in condition["message"]
-    until(lambda: not api.ask(UPDATES)["items"])
