@@ -10,7 +10,7 @@ from cli.errors import InputError
 from cli.impact.command import Options
 from cli.impact.comparison import Comparison, Excluded, unjudged
 from cli.impact.findings import Impact, Report
-from cli.impact.sides import Setting, Side, key_of
+from cli.impact.sides import NAME_LABEL, Setting, Side, key_of
 from cli.impact.world import Live, Snapshot, World, documents_of, of_kind
 from cli.live_cluster import matched
 from cli.offline_facts import OfflineFacts, entries_of
@@ -24,7 +24,6 @@ from engine.lang.selector import compile_selector
 
 INSTALLATION = "kyverno"
 """The namespace of the installation and the name of its ConfigMap."""
-NAME_LABEL = "kubernetes.io/metadata.name"
 STEP = 0.2
 
 
@@ -56,6 +55,8 @@ def report_of(options: Options) -> Report:
     for key, impact in impacts.items():
         for text in unjudged(impact.policy, new):
             impact.note(text)
+        if not setting.namespace_labels and any(rule.match.needs_namespace_labels for rule in impact.policy.rules):
+            impact.note(f"there are no Namespaces in {world.source}: namespaceSelectors see their names and no other labels")
         if key in old.policies:
             impact.state = "replaces the one in force"
     facts = OfflineFacts(

@@ -34,6 +34,8 @@ from engine import (
 OPERATIONS = ("CREATE", "UPDATE", "DELETE")
 """Each rule is asked about the first of these that it is for."""
 VALIDATING = frozenset({Effect.VALIDATE})
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""The label that every Namespace has, also one that is not shown."""
 Key = tuple[str, str, str]
 """Kind, namespace and name of a policy."""
 
@@ -108,7 +110,7 @@ class Side:
             namespace=namespace,
             name=name_of(object_),
             user=self._setting.user,
-            namespace_labels=own if own is not None else labels.get(namespace) if namespace else None,
+            namespace_labels=own if own is not None else labels.get(namespace, {NAME_LABEL: namespace}) if namespace else None,
             uid=str((object_.get("metadata") or {}).get("uid") or ""),
             now=self._setting.now,
             seed=self._setting.now,

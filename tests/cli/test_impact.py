@@ -120,6 +120,15 @@ def test_namespaces_and_kinds_that_the_installation_leaves_out_are_left_out(here
     assert findings(here, [team("Enforce")], [*snapshot, config]) == [("deny", "bad")]
 
 
+def test_namespaces_are_selected_by_their_labels_and_their_absence_is_told(here: Path) -> None:
+    selective = team("Enforce")
+    resources = {"kinds": ["Pod"], "namespaceSelector": {"matchLabels": {"tier": "prod"}}}
+    selective["spec"]["rules"][0]["match"] = {"any": [{"resources": resources}]}
+    prod = thing("Namespace", "shop", metadata={"labels": {"tier": "prod"}})
+    assert findings(here, [selective], [pod("bad"), pod("other", "test"), prod]) == [("deny", "bad")]
+    assert "note: there are no Namespaces in snapshot" in impact(here, [selective], [pod("bad")]).out
+
+
 def test_mutations_are_shown_as_minimal_differences(here: Path) -> None:
     mutating = policy(
         "cost", {"name": "cost", "match": PODS, "mutate": {"patchStrategicMerge": {"metadata": {"labels": {"+(cost)": "x"}}}}}
