@@ -214,7 +214,8 @@ class _Hurried:
 
 def _own(lookup: Lookup) -> bool:
     """May the policy have what is kept in memory? One of a namespace reads API paths of its namespace only."""
-    return lookup.source != "apiCall" or not lookup.namespace or f"/namespaces/{lookup.namespace}/" in f"{lookup.key}/"
+    path = lookup.key.partition("?")[0]
+    return lookup.source != "apiCall" or not lookup.namespace or f"/namespaces/{lookup.namespace}/" in f"{path}/"
 
 
 def _selector_query(selector: str | None) -> str:
