@@ -162,8 +162,10 @@ class ListPaths:
             return None
         if source is place:  # one namespace of many is read faster than all of them
             synced = asyncio.ensure_future(followed.collection.synced.wait())
-            await asyncio.wait((synced, followed.task), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            synced.cancel()
+            try:
+                await asyncio.wait((synced, followed.task), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                synced.cancel()
         return self.ready(path)
 
     async def run(self) -> None:
