@@ -11,6 +11,7 @@ from engine.clauses.request_variables import bind_request
 from engine.clauses.url_path import url_path_problem
 from engine.errors import EvaluationError, InvalidPolicy, LookupFailed, Unknown
 from engine.facts import Facts, Lookup
+from engine.held import Held
 from engine.request import GroupVersionKind, Request
 from engine.scope import Scope
 
@@ -251,3 +252,27 @@ def test_images_are_asked_for_with_the_pull_secrets_of_the_pod(kind: str, body: 
         "secrets": '["c"]',
         **({"pullSecrets": names} if names else {}),
     }
+
+
+def kept(query: str, value: Any, name: str = "g") -> Any:
+    entry = {"name": "found", "globalReference": {"name": name, "jmesPath": query}}
+    return loaded(entry, facts={Lookup("globalReference", name): Held(value)}).field("found")
+
+
+def test_what_is_kept_between_requests_is_queried_like_anything_else() -> None:
+    rows = [{"name": "n", "x": 1}, {"name": "m", "x": 2}]
+    assert kept("[].x", rows) == [1, 2]
+    assert kept("[?name == '{{ request.object.spec.key }}'].x", rows) == [1]
+    assert kept("[].x | sort(@) | time_now_utc()", rows).endswith("Z")
+    whole = loaded({"name": "found", "globalReference": {"name": "g"}}, facts={Lookup("globalReference", "g"): Held(rows)})
+    assert whole.field("found") == rows
+
+
+def test_an_error_on_what_is_kept_does_not_show_all_of_it() -> None:
+    with pytest.raises(EvaluationError, match=r"failed to apply JMESPath a\.b for context entry found: Unknown key"):
+        kept("a.b", {"a": {}})
+
+
+def test_nothing_found_in_what_is_kept_is_answered_by_the_default() -> None:
+    entry = {"name": "found", "apiCall": {"urlPath": "/api/v1/pods", "jmesPath": "x.y", "default": 7}}
+    assert loaded(entry, facts={Lookup("apiCall", "/api/v1/pods"): Held({"x": {"y": None}})}).field("found") == 7
