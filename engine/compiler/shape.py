@@ -23,6 +23,10 @@ _KINDS: Mapping[type, str] = {
 }
 
 
+_SHOWN = 60
+"""Characters of a value that an error shows."""
+
+
 def anything(value: Any, path: str) -> None:
     """Any JSON value."""
 
@@ -36,7 +40,9 @@ def _typed(name: str, *types: type) -> Check:
 
 
 def _kind(value: Any) -> str:
-    return _KINDS[type(value)]
+    """What the value is; a short scalar is shown, as an unquoted `no` is `false` to YAML and the author should see it."""
+    shown = go_json.dumps(value) if isinstance(value, (bool, int, float, str)) else ""
+    return f"{_KINDS[type(value)]}: `{shown}`" if 0 < len(shown) <= _SHOWN else _KINDS[type(value)]
 
 
 text = _typed("a string", str)

@@ -249,6 +249,12 @@ def test_a_default_does_not_hide_context_that_has_no_source(files: Path, source:
     assert ran.status == 1
 
 
+def test_a_word_that_yaml_takes_for_a_boolean_is_shown_as_such(files: Path) -> None:
+    (files / "no.yaml").write_text(POLICY.replace("label 'team' is required", "no"))
+    out = pyvern("apply", "no.yaml", "-r", "pod.yaml").out
+    assert "no.yaml:10:7: spec.rules[0].validate.message: must be a string, got a boolean: `false`\n" in out
+
+
 @pytest.mark.parametrize("source", ["imageRegistry: {reference: nginx}", "configMap: {name: nowhere, namespace: default}"])
 def test_a_list_of_context_that_is_not_there_is_an_error_not_an_empty_list(files: Path, source: str) -> None:
     text = CONTEXT.partition("    validate:")[0].replace("configMap: {name: settings, namespace: default}", source)
