@@ -206,7 +206,10 @@ class Client:
                 headers=headers,
                 timeout=timeout,
                 server_hostname=self.credentials.tls_server_name,
+                allow_redirects=False,  # INVARIANT (tokens): our log-in goes to the API server and nowhere else
             ) as response:
+                if 300 <= response.status < 400:
+                    raise ApiError(response.status, "", "redirects of the API server are not followed")
                 if response.status >= 400:
                     if response.status == 401:
                         self.credentials.forget_token()

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from controllers.cluster.registry import INDEXES, Registry, RegistryError, Repository, Stored
 from controllers.cluster.registry_logins import DOCKER_HUB, HUB_NAMES, LoginSource
 from engine import LanguageError, Lookup, LookupFailed, parse_image
 
+DEFAULT_REGISTRY = "docker.io"
 PLATFORM = ("linux", "amd64")
 """Whose manifest stands for an image of many platforms, as in Kyverno."""
 
 
 class ImageData:
-    """Answers lookups of the source `imageData`."""
+    """Answers lookups of the source `imageData`; `default` is the registry of references that name none."""
 
-    def __init__(self, registry: Registry, logins: LoginSource, *, timeout: float, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        logins: LoginSource,
+        *,
+        timeout: float,
+        insecure: bool = False,
+        default: Callable[[], str] = lambda: DEFAULT_REGISTRY,
+    ) -> None:
+        self._default = default
         self._timeout = timeout
         self._registry = registry
         self._logins = logins
@@ -34,7 +45,7 @@ class ImageData:
         """The document of an image: image, resolvedImage, registry, repository, identifier, digest, manifest, manifestList,
         configData. Raises `LookupFailed`, with the image and the URL that had no answer."""
         try:
-            image = parse_image(lookup.key)
+            image = parse_image(lookup.key, registry=self._default())
         except LanguageError as error:
             raise LookupFailed(lookup, str(error)) from error
         hub = image.registry in HUB_NAMES

@@ -66,7 +66,9 @@ class Operator:
         queries = Queries(self.metrics, lambda: self.kinds.discovery)
         self._client = Client(credentials, user_agent=agent, pace=pace, counted=queries)
         self._lease_client = Client(credentials, connections=4, user_agent=f"{agent}-lease")
-        self._outside = Outside(flags, self._client, namespace=environment.namespace, user_agent=agent)
+        self._outside = Outside(
+            flags, self._client, settings=lambda: self.settings, namespace=environment.namespace, user_agent=agent
+        )
         self._tasks = Tasks(self._fail)
         self._stop = asyncio.Event()
         self._configured = asyncio.Event()

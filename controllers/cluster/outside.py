@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from controllers.cluster.client import Client
 from controllers.cluster.flags import Flag, boolean, seconds
-from controllers.cluster.image_data import ImageData
+from controllers.cluster.image_data import DEFAULT_REGISTRY, ImageData
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.outbound import Outbound
 from controllers.cluster.reach import BLOCKLIST, Reach, allowlist, blocklist
 from controllers.cluster.registry import Registry
 from controllers.cluster.registry_logins import Secrets
 from controllers.cluster.service_calls import ServiceCalls
+from controllers.cluster.settings import Settings
 from controllers.cluster.shared_answers import Ask, Counted
 from engine import Lookup
 
@@ -32,12 +33,20 @@ FLAGS = (
 class Outside:
     """Who answers lookups that the API server cannot. Use as an async context manager, on one event loop."""
 
-    def __init__(self, flags: argparse.Namespace, client: Client, *, namespace: str, user_agent: str) -> None:
+    def __init__(
+        self, flags: argparse.Namespace, client: Client, *, settings: Callable[[], Settings], namespace: str, user_agent: str
+    ) -> None:
         self._outbound = Outbound(Reach.of(flags.httpBlocklist, flags.httpAllowlist), user_agent=user_agent)
         names = [name.strip() for name in flags.imagePullSecrets.split(",") if name.strip()]
         registry = Registry(self._outbound, max_blob=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout)
         logins = Secrets(client, own=namespace, names=names).known
-        images = ImageData(registry, logins, timeout=flags.apiCallTimeout, insecure=flags.allowInsecureRegistry)
+        images = ImageData(
+            registry,
+            logins,
+            timeout=flags.apiCallTimeout,
+            insecure=flags.allowInsecureRegistry,
+            default=lambda: _default_registry(settings()),
+        )
         calls = ServiceCalls(self._outbound, max_response=flags.maxAPICallResponseLength, timeout=flags.apiCallTimeout)
         self.sources: Mapping[str, Ask] = {"service": calls.answer, "imageData": images.answer}
 
@@ -58,3 +67,7 @@ def lookups(metrics: Metrics) -> Counted:
             metrics.observe("pyvern_lookup_seconds", (lookup.source,), seconds)
 
     return count
+
+
+def _default_registry(settings: Settings) -> str:
+    return (settings.default_registry if settings.enable_default_registry_mutation else "") or DEFAULT_REGISTRY

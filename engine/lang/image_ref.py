@@ -55,11 +55,14 @@ class ImageRef:
         return f"{self.registry}/{self.path}:{self.tag}"
 
 
-def parse_image(text: str) -> ImageRef:
-    """Parses an image reference; a missing registry is docker.io (its `library/` is not added). Raises `InvalidImage`."""
+def parse_image(text: str, *, registry: str = DEFAULT_REGISTRY) -> ImageRef:
+    """Parses an image reference; a missing registry is `registry`. docker.io's `library/` is not added.
+
+    Raises `InvalidImage`.
+    """
     first, slash, _ = text.partition("/")
     has_registry = slash and (any(char in first for char in ".:") or first == "localhost" or first != first.lower())
-    full = text if has_registry else f"{DEFAULT_REGISTRY}/{text}"
+    full = text if has_registry else f"{registry}/{text}"
     match = _REFERENCE.fullmatch(full)
     if match is None:
         raise InvalidImage(full)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controllers.cluster.bindings import Bindings
-from controllers.cluster.client import Client
+from controllers.cluster.client import ApiError, Client
 from controllers.cluster.credentials import Credentials, NoCredentials, from_kubeconfig, in_cluster
 from controllers.cluster.facts import MAX_ROUNDS, World, settle
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
@@ -217,3 +217,22 @@ def test_going_in_circles_ends(credentials: Credentials) -> None:
     with pytest.raises(LookupFailed, match="in a row"):
         learnt(credentials, ask)
     assert len(asked) == MAX_ROUNDS
+
+
+def test_redirects_of_the_api_server_are_not_followed(
+    control_plane: ControlPlane, credentials: Credentials, namespace: str
+) -> None:
+    """Whoever serves an aggregated API or a proxied Pod would get our token."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    pod = {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
+    control_plane.api.ask(pods, method="POST", body=pod)
+    address = {"status": {"podIP": "10.9.8.7", "podIPs": [{"ip": "10.9.8.7"}]}}
+    control_plane.api.ask(f"{pods}/web/status", method="PATCH", body=address, content_type="application/merge-patch+json")
+
+    async def run() -> Any:
+        async with Client(credentials) as client:
+            return await client.get(f"{pods}/web/proxy")
+
+    with pytest.raises(ApiError, match="redirects of the API server are not followed") as refused:
+        asyncio.run(run())
+    assert refused.value.status == 301

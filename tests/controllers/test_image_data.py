@@ -107,6 +107,21 @@ def test_an_image_by_digest_and_the_default_tag(stored: Filled) -> None:
     assert asked(f"{stored.host}/plain:whatever@{made}")["identifier"] == made
 
 
+def test_a_reference_without_a_registry_is_of_the_default_registry(stored: Filled) -> None:
+    stored.push("plain", "latest", config=CONFIG)
+
+    async def nobody(_: Lookup) -> Known:
+        return Known()
+
+    async def run() -> Any:
+        async with Outbound(Reach.of("")) as outbound:
+            registry = Registry(outbound, max_blob=1000, timeout=10)
+            images = ImageData(registry, nobody, timeout=10, insecure=True, default=lambda: stored.host)
+            return await images.answer(Lookup("imageData", "plain"))
+
+    assert asyncio.run(run())["registry"] == stored.host
+
+
 def test_what_has_a_digest_is_kept_and_a_tag_is_asked_for_again(tmp_path: Path) -> None:
     with registry(tmp_path) as own:
         made = own.push("app", "v1", config=CONFIG)
