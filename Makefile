@@ -23,8 +23,8 @@ status: setup ## tell what of them runs
 	@$(LOCAL) status
 
 ##@ Check
-test: setup tools ## run all tests; those that need a cluster start their own (ARGS=-k name)
-	@$(RUN) -m pytest $(ARGS)
+test: setup tools ## run all tests; those that need a cluster or an image registry start their own (ARGS=-k name)
+	@$(LOCAL) tools registry --if-possible && $(RUN) -m pytest $(ARGS)
 test-slow: setup tools ## run the tests that take minutes each
 	@$(RUN) -m pytest -m slow $(ARGS)
 fuzz: setup ## run the property tests on documents never tried before (ARGS="--hypothesis-seed=1")
