@@ -111,10 +111,16 @@ def _resource_side(side: Side, policies: list[Policy], settings: Settings, disco
 
 
 def _downstreams(rule: Rule) -> Iterable[Reach]:
-    """What a synchronized generate rule makes is watched over by the same webhook as its triggers (spec 3.1)."""
+    """What a synchronized generate rule makes is watched over by the same webhook as its triggers (spec 3.1).
+
+    Only what is copied may gain from a creation: that of a source. Elsewhere it would be a review of each object that the
+    background controller makes, with nothing to say (docs/decisions/0019).
+    """
     if rule.effect is Effect.GENERATE and generating.synchronizes(rule):
-        for kind in generating.downstream_kinds(rule):
-            yield Reach(kind, CHANGES, True)
+        for target in generating.targets(rule):
+            copied = target.get("clone") or target.get("cloneList")
+            for kind in generating.kinds_of(target):
+                yield Reach(kind, CHANGES if copied else CHANGES - {"CREATE"}, True)
 
 
 def _operations(side: Side, rule: Rule, reach: Reach) -> frozenset[str]:

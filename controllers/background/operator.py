@@ -38,7 +38,7 @@ class Background(Operator):
 
     NAME = "background"
     LEASE = "kyverno-background-controller"
-    RECENT_NAMESPACES = 500  # most triggers are new Namespaces, which need not be read then
+    RECENT_NAMESPACES = 1500  # most triggers are new Namespaces, which need not be read then
 
     def __init__(self, flags: argparse.Namespace, environment: Environment, credentials: Credentials) -> None:
         super().__init__(flags, environment, credentials)

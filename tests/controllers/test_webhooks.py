@@ -129,6 +129,24 @@ def test_operations_of_several_policies_on_one_kind_are_united() -> None:
     assert hook["rules"] == [rule(["secrets"], operations=["CREATE", "DELETE"])]
 
 
+@pytest.mark.parametrize(
+    ("target", "operations"),
+    [
+        ({"data": {"data": {"a": "b"}}, "synchronize": True}, ["DELETE", "UPDATE"]),
+        ({"clone": {"name": "source", "namespace": "default"}, "synchronize": True}, ["CREATE", "DELETE", "UPDATE"]),
+        ({"data": {"data": {"a": "b"}}, "synchronize": False}, []),
+    ],
+)
+def test_what_is_generated_is_watched_over_and_not_reviewed_when_it_is_made(target: Document, operations: list[str]) -> None:
+    named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "made", "namespace": "{{request.object.metadata.namespace}}"}
+    match = {"any": [{"resources": {"kinds": ["Secret"]}}]}
+    generating = {"name": "r", "match": match, "generate": {**named, **target}}
+    (hook,) = validating(policy("Pod", spec={"rules": [generating]}))
+    assert [entry["operations"] for entry in hook["rules"] if entry["resources"] == ["configmaps"]] == [operations] * bool(
+        operations
+    )
+
+
 def test_everything_covers_single_kinds() -> None:
     (hook,) = validating(policy("Secret"), policy("*", name="q"))
     assert [r["resources"] for r in hook["rules"]] == [["*", "pods/ephemeralcontainers"]]
