@@ -112,9 +112,10 @@ class Changes:
         """What the changed policies reach now, and what they reached before, is looked at again."""
         self._timer = None
         self.renew()
-        before = self._in_force.reach
+        before, followed = self._in_force.reach, set(self._inventory.collections)
         self._aim()
-        self._inventory.sweep(self._in_force.touched_by(self._changed, before))
+        # Resources that are followed only from now on are about to be listed anyway.
+        self._inventory.sweep(self._in_force.touched_by(self._changed, before) & followed)
         self._changed.clear()
 
     def _aim(self) -> None:

@@ -47,6 +47,7 @@ def test_three_replicas_share_the_objects_and_survive_a_kill(
     finally:
         for name in ("reports-2", "reports-3"):
             operators.stop(name)
+    until(lambda: "pyvern_replicas 1.0" in metrics(running), timeout=30)
 
 
 def test_a_replica_killed_in_the_middle_of_a_scan_goes_on_where_it_stopped(
