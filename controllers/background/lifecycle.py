@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from controllers.background.answers import Answers
 from controllers.background.carried import FAILING, Carried
 from controllers.background.generation import Downstreams, Learning, Made
-from controllers.background.objects import Objects, Unserved
+from controllers.background.objects import Objects, Unserved, reference
 from controllers.background.question import Pointless, Questions
 from controllers.background.triggers import Triggers
 from controllers.cluster import downstream
@@ -21,6 +23,8 @@ from engine import Effect, EvaluationError, Facts, Object, Policy, PolicySet, Re
 
 ROUNDS = 4
 """Times that a rule is asked again because a clone source has changed meanwhile."""
+SIDE_BY_SIDE = 8
+"""Triggers of one UpdateRequest that are worked on at the same time."""
 GENERATING = frozenset({Effect.GENERATE})
 LEFTOVERS: Mapping[Cause, Leftovers] = {"removed": "delete", "orphaned": "unlabel"}
 
@@ -79,27 +83,30 @@ class LifeCycle:
     async def _of_existing(
         self, policies: PolicySet, policy: Policy, items: Sequence[tuple[Rule, Item]], *, force: bool
     ) -> list[Carried]:
-        carried = []
         known = time.monotonic()
-        held: dict[str, list[Object]] = {}
+        held: dict[str, dict[str, list[Object]]] = {}
         for rule, item in items:
-            request = await self._questions.as_stored(rule, item)
-            if request is None:
-                continue
-            one = Carried(policy, rule, request, item.trigger)
-            carried.append(one)
-            try:
-                if rule.name not in held and synchronizes(rule):
-                    trigger = item.trigger.uid if len(items) == 1 and item.trigger else ""
-                    held[rule.name] = await self._downstreams.existing(rule, trigger=trigger)
-                results = await self._results(policies, policy, [rule], request, known=known)
-            except FAILING as error:
-                one.failures.append(error)
-                continue
-            uid = request.subject["metadata"]["uid"]
-            existing = [d for d in held.get(rule.name, ()) if d["metadata"]["labels"].get(TRIGGER_UID) == uid]
-            await self._bring(one, results.get(rule.name), existing=existing, force=force)
-        return carried
+            if rule.name not in held and synchronizes(rule):
+                trigger = item.trigger.uid if len(items) == 1 and item.trigger else ""
+                held[rule.name] = _by_trigger(await self._downstreams.existing(rule, trigger=trigger))
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def bring(rule: Rule, item: Item) -> Carried | None:
+            async with room:
+                request = await self._questions.as_stored(rule, item)
+                if request is None:
+                    return None
+                one = Carried(policy, rule, request, item.trigger)
+                try:
+                    results = await self._results(policies, policy, [rule], request, known=known)
+                except FAILING as error:
+                    one.failures.append(error)
+                    return one
+                existing = held.get(rule.name, {}).get(request.subject["metadata"]["uid"], ())
+                await self._bring(one, results.get(rule.name), existing=existing, force=force)
+                return one
+
+        return [one for one in await asyncio.gather(*(bring(rule, item) for rule, item in items)) if one is not None]
 
     async def _lost(self, policy: Policy, rule: Rule, item: Item) -> Carried:
         """The trigger has gone unheard: what was made for it goes too."""
@@ -126,7 +133,8 @@ class LifeCycle:
         for rule, item in items:
             trigger = await self._objects.find(item.trigger) if item.trigger and item.trigger.uid else None
             if trigger is not None and not item.restore:
-                carried += await self._of_existing(policies, policy, [(rule, item)], force=False)
+                named = replace(item, trigger=reference(trigger))
+                carried += await self._of_existing(policies, policy, [(rule, named)], force=False)
                 continue
             one = Carried(policy, rule, None, item.trigger)
             carried.append(one)
@@ -169,11 +177,11 @@ class LifeCycle:
             carried.append(one)
         return carried
 
-    async def _triggers_of_source(self, policy: Policy, rule: Rule, copies: Sequence[Object]) -> list[Reference]:
+    async def _triggers_of_source(self, policy: Policy, rule: Rule, copies: Sequence[Object]) -> Sequence[Reference]:
         """The triggers that have a copy of it; those of the rule when it is new and has none."""
         if not copies:
             return [trigger async for trigger in self._triggers.concerned(policy, rule)]
-        return [trigger for trigger in dict.fromkeys(map(trigger_of, copies)) if trigger.uid]
+        return await self._objects.named(trigger for trigger in dict.fromkeys(map(trigger_of, copies)) if trigger.uid)
 
     async def _bring(
         self,
@@ -262,3 +270,11 @@ class LifeCycle:
             if marked != "changed":
                 break
         return results
+
+
+def _by_trigger(documents: Iterable[Object]) -> dict[str, list[Object]]:
+    """Downstreams by the uid of their trigger."""
+    found: dict[str, list[Object]] = {}
+    for document in documents:
+        found.setdefault(trigger_of(document).uid, []).append(document)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from controllers.cluster import generating
 from controllers.cluster.client import ApiError, Client
@@ -80,6 +80,20 @@ class Objects:
         if found is not None and reference.uid and found["metadata"]["uid"] != reference.uid:
             return None
         return found
+
+    async def named(self, references: Iterable[Reference]) -> tuple[Reference, ...]:
+        """Those of the objects, known by kind and uid, that are there, with their names: one list a kind and namespace."""
+        wanted: dict[tuple[str, str, str], set[str]] = {}
+        for one in references:
+            wanted.setdefault((one.api_version, one.kind, one.namespace), set()).add(one.uid)
+        found = []
+        for (api_version, kind, namespace), uids in wanted.items():
+            served = self.discovery.find(generating.selector(api_version, kind))
+            for resource in served[:1]:
+                async for document in self.list(resource, namespace, metadata=True):
+                    if document["metadata"].get("uid") in uids:
+                        found.append(reference(document))
+        return tuple(found)
 
     async def create(self, resource: Resource, document: Object) -> Object:
         created: Object = await self._client.create(_path(resource, _namespace(document)), document)
