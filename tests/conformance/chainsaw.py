@@ -9,6 +9,7 @@ passing; table `chainsaw` of known_gaps.toml lists those that fail, each with it
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -53,13 +54,14 @@ AREAS = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What an area wants: `flags` of each operator, the highest environment level of its tests that runs here, and `crds`, a
-    folder of the data whose kinds are there before the tests begin.
+    """What tests want: `flags` of each operator, the highest environment level that runs here, `crds`, a folder of the data whose
+    kinds are there before the tests begin, and whether the ServiceAccount admission plugin gives Pods a token volume.
     """
 
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     max_env: int = 3
     crds: str = ""
+    service_accounts: bool = False
 
 
 def _keys(algorithm: str) -> Profile:
@@ -68,24 +70,22 @@ def _keys(algorithm: str) -> Profile:
 
 
 STANDARD = Profile()
-_SAMPLES = Profile(crds="policies/.chainsaw/crds")
-SAMPLES = (
-    *("argo", "aws", "best-practices", "cert-manager", "consul", "external-secret-operator", "flux", "istio", "karpenter"),
-    *("kasten", "kubecost", "kubeops", "kubevirt", "linkerd", "nginx-ingress", "openshift", "other", "pod-security", "psa"),
-    *("psp-migration", "tekton", "traefik", "velero", "windows-security"),
-    *("argo-cel", "aws-cel", "best-practices-cel", "consul-cel", "flux-cel", "istio-cel", "kasten-cel", "kubecost-cel"),
-    *("linkerd-cel", "nginx-ingress-cel", "openshift-cel", "other-cel", "pod-security-cel", "psa-cel", "psp-migration-cel"),
-    *("tekton-cel", "traefik-cel", "velero-cel"),
-)
-"""The areas of Kyverno's collection of policies that are of kyverno.io kinds."""
+SAMPLES = Profile(crds="policies/.chainsaw/crds")
+TOKENS = Profile(service_accounts=True)
+TOKENS_SAMPLES = Profile(service_accounts=True, crds=SAMPLES.crds)
 PROFILES: Mapping[str, Profile] = {
-    "reports-exclude-result": Profile({"reports": {"allowedResults": "fail,warn,error,skip"}}),
-    "force-failure-policy-ignore": Profile({"admission": {"forceFailurePolicyIgnore": "true"}}),
-    "tls-certificates/ecdsa-self-signed": _keys("ECDSA"),
-    "tls-certificates/ed25519-self-signed": _keys("Ed25519"),
-    **dict.fromkeys(SAMPLES, _SAMPLES),
+    "chainsaw/reports-exclude-result": Profile({"reports": {"allowedResults": "fail,warn,error,skip"}}),
+    "chainsaw/force-failure-policy-ignore": Profile({"admission": {"forceFailurePolicyIgnore": "true"}}),
+    "chainsaw/tls-certificates/ecdsa-self-signed": _keys("ECDSA"),
+    "chainsaw/tls-certificates/ed25519-self-signed": _keys("Ed25519"),
+    "chainsaw/mutate/policy/cornercases/foreach-remove-elements": TOKENS,
+    "chainsaw/mutate/refactor/simple/remove-multiple-elements-in-descending-order": TOKENS,
+    "policies/other/limit-hostpath-vols": TOKENS_SAMPLES,
+    "policies/other/remove-serviceaccount-token": TOKENS_SAMPLES,
+    "policies/pod-security/restricted/restrict-volume-types": TOKENS_SAMPLES,
+    "policies": SAMPLES,
 }
-"""Area, or area and test -> its profile; all others have `STANDARD`. Each profile has a cluster of its own."""
+"""Beginning of a path, the longest one first -> its profile; others have `STANDARD`. Each profile has a cluster of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def fresh_cluster(profile: Profile = STANDARD, *, to: Say = silent) -> Iterator[
     with tempfile.TemporaryDirectory(prefix="pyvern-conformance-") as directory:
         plane = ControlPlane(Path(directory), tools=provide(to=to), leashed=True)
         try:
-            plane.start(to=to)
+            plane.start(service_accounts=profile.service_accounts, to=to)
             install(plane.kubectl, manifests=render(plane.kubectl, OVERLAY), to=to)
             if profile.crds:
                 plane.kubectl("apply", "--server-side", "-f", str(folder() / "data" / profile.crds))
@@ -131,31 +131,38 @@ def fresh_cluster(profile: Profile = STANDARD, *, to: Say = silent) -> Iterator[
             plane.processes.stop(plane.processes.names(), patience=1.0)
 
 
-def profiled(areas: Sequence[str], tests: Sequence[str]) -> Iterator[tuple[Profile, Sequence[str], Sequence[str]]]:
-    """The runs that make up a selection: profile, areas, parts of paths."""
-    special = {name: profile for name, profile in PROFILES.items() if name.split("/")[0] in areas}
-    special |= {name: profile for name, profile in PROFILES.items() if any(f"chainsaw/{name}" in test for test in tests)}
-    for profile in [profile for index, profile in enumerate(special.values()) if profile not in list(special.values())[:index]]:
-        names = [name for name, one in special.items() if one == profile]
-        whole = [name for name in names if "/" not in name]
-        if whole:
-            yield profile, whole, ()
-        parts = [f"chainsaw/{name}" for name in names if "/" in name]
-        if parts:
-            yield profile, (), parts
-    plain = [area for area in areas if area not in {name.split("/")[0] for name in special}]
-    rest = [test for test in tests if not any(f"chainsaw/{name}" in test for name in special)]
-    if plain or (rest and not areas):
-        yield STANDARD, plain, rest
+def profile_of(test: str) -> Profile:
+    """What the test at this path wants."""
+    path = test.removeprefix("kyverno/test/conformance/")
+    return next((profile for start, profile in PROFILES.items() if f"{path}/".startswith(f"{start}/")), STANDARD)
 
 
-def run(
-    plane: ControlPlane, *, areas: Iterable[str] = (), tests: Iterable[str] = (), extra: Iterable[str] = (), quiet: bool = False
-) -> dict[str, Outcome]:
-    """Run the tests of these areas, or with one of these texts in their path. The runner's own lines go to stdout."""
+def selected(areas: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """The tests of these areas, and those with one of these texts in their path."""
+    areas, parts = set(areas), tuple(parts)
+    with (folder() / "data" / "manifest.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["test"] == "chainsaw"]
+    named = [(f"{row['repo']}/{row['path']}".removesuffix("/chainsaw-test.yaml"), row["area"]) for row in rows]
+    return [test for test, area in named if area in areas or any(part in test for part in parts)]
+
+
+def profiled(tests: Iterable[str]) -> list[tuple[Profile, list[str]]]:
+    """The tests by what they want."""
+    groups: list[tuple[Profile, list[str]]] = []
+    for test in tests:
+        profile = profile_of(test)
+        same = next((group for known, group in groups if known == profile), None)
+        if same is None:
+            groups.append((profile, [test]))
+        else:
+            same.append(test)
+    return groups
+
+
+def run(plane: ControlPlane, *, tests: Iterable[str], extra: Iterable[str] = (), quiet: bool = False) -> dict[str, Outcome]:
+    """Run the tests with one of these texts in their path. The runner's own lines go to stdout."""
     report = plane.directory / "chainsaw.json"
     command = [sys.executable, str(folder() / "chainsaw.py"), "--kubeconfig", str(plane.kubeconfig), "--json", str(report)]
-    command += [argument for area in areas for argument in ("--area", area)]
     command += [argument for test in tests for argument in ("--test", test)]
     path = f"{plane.tools['kubectl'].parent}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -208,10 +215,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     areas = options.area or ([] if options.test else AREAS)
     try:
         outcomes: dict[str, Outcome] = {}
-        for profile, some, tests in profiled(areas, options.test):
+        tests = selected(areas, options.test)
+        if not tests:
+            raise Blocked("no conformance test is selected", "check the names of areas and tests")
+        for profile, group in profiled(tests):
             with fresh_cluster(profile, to=say) as plane:
                 extra = ["--timeout-scale", options.timeout_scale, "--max-env", str(profile.max_env)]
-                outcomes |= run(plane, areas=some, tests=tests, extra=extra)
+                outcomes |= {test: found for test, found in run(plane, tests=group, extra=extra).items() if test in group}
     except Blocked as blocked:
         say(f"error: {blocked}")
         return 1

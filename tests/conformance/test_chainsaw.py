@@ -8,17 +8,27 @@ from pathlib import Path
 import pytest
 
 from deploy.local.control_plane import ControlPlane
-from tests.conformance.chainsaw import Outcome, differences, floor, folder, fresh_cluster, known_gaps, run
+from tests.conformance.chainsaw import (
+    STANDARD,
+    Outcome,
+    differences,
+    floor,
+    folder,
+    fresh_cluster,
+    known_gaps,
+    profile_of,
+    run,
+)
 
 PREFIX = "kyverno/test/conformance/chainsaw/"
 PASSED, FAILED = Outcome("passed", "", []), Outcome("failed", "step 1", ["no"])
 
 
 def sample() -> list[str]:
-    """The first test of each of Kyverno's areas in the floor."""
+    """The first test of each of Kyverno's areas in the floor that wants nothing special."""
     chosen: dict[str, str] = {}
     for test in sorted(floor()):
-        if test.startswith(PREFIX):
+        if test.startswith(PREFIX) and profile_of(test) is STANDARD:
             chosen.setdefault(test.removeprefix(PREFIX).split("/")[0], test)
     return sorted(chosen.values())
 
