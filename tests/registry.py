@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509 import load_pem_x509_certificate
 
-from deploy.local.binaries import REGISTRY, can_provide, provide
+from deploy.local.binaries import REGISTRY, provide
+from deploy.local.console import Blocked
 
 USER, PASSWORD = "ann", "s3cret"
 HTPASSWD = "$2b$04$.YW2RnOjaLodwH3y230SNecmECvVWKMmAZi2IYCV9rMo5nXgV99li"
@@ -93,9 +94,10 @@ class Filled:
 @contextmanager
 def registry(folder: Path, *, auth: dict[str, Any] | None = None, authorization: str = "") -> Iterator[Filled]:
     """A registry without TLS; `auth` is that part of its configuration."""
-    if reason := can_provide(REGISTRY):
-        pytest.skip(reason)
-    program = provide(REGISTRY)["registry"]
+    try:
+        program = provide(REGISTRY)["registry"]
+    except Blocked as blocked:
+        pytest.skip(f"no image registry: {blocked}")
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
