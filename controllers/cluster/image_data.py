@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine import LanguageError, Lookup, LookupFailed, parse_image
 DEFAULT_REGISTRY = "docker.io"
 PLATFORM = ("linux", "amd64")
 """Whose manifest stands for an image of many platforms, as in Kyverno."""
+_DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]{32,128}")
 
 
 class ImageData:
@@ -74,9 +76,10 @@ class ImageData:
         }
 
     async def _of_platform(self, repository: Repository, index: Stored) -> Stored:
-        for entry in index.content.get("manifests") or ():
-            platform = entry.get("platform") or {}
-            if (platform.get("os"), platform.get("architecture")) == PLATFORM:
+        entries = index.content.get("manifests")
+        for entry in entries if isinstance(entries, list) else ():
+            platform = entry.get("platform") if isinstance(entry, dict) else None
+            if isinstance(platform, dict) and (platform.get("os"), platform.get("architecture")) == PLATFORM:
                 found = await self._registry.manifest(repository, _digest_of(entry))
                 if found.media_type in INDEXES:
                     raise RegistryError(f"{repository.host}/{repository.name}@{index.digest}: an index within an index")
@@ -85,6 +88,8 @@ class ImageData:
 
 
 def _digest_of(descriptor: Any) -> str:
-    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("digest"), str):
+    """The digest of a descriptor. It becomes part of a path as it is, and registries may say anything."""
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
         raise RegistryError("a manifest without a digest where one must be")
-    return str(descriptor["digest"])
+    return digest

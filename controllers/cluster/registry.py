@@ -97,7 +97,9 @@ class Registry:
         self, repository: Repository, path: str, *, accept: str, limit: int, elsewhere: bool = False
     ) -> tuple[Answer, str]:
         """The answer, and what was called. Without TLS where an insecure registry does not speak it."""
-        schemes = ["http"] if repository.host in self._plain else ["https", "http"] if repository.insecure else ["https"]
+        # INVARIANT (TLS): what one policy calls insecure is so for it alone; others keep their log-ins behind TLS
+        plain = repository.insecure and repository.host in self._plain
+        schemes = ["http"] if plain else ["https", "http"] if repository.insecure else ["https"]
         for scheme in schemes:
             url = URL(f"{scheme}://{repository.host}{path}", encoded=True)
             called = f"GET {shown(url)}"
@@ -148,7 +150,10 @@ class Registry:
         if login is not None and login.token:
             return f"Bearer {login.token}"
         parameters = dict(_PARAMETER.findall(challenge))
-        realm = URL(parameters.get("realm", ""))
+        try:
+            realm = URL(parameters.get("realm", ""))
+        except ValueError as error:
+            raise CallFailed(f"HTTP 401: the registry's log-in has no URL: {error}", status=401) from error
         if realm.scheme != "https" and not (repository.insecure and realm.scheme == "http"):
             raise CallFailed("HTTP 401: the registry's log-in has no https URL", status=401)
         query = {"scope": f"repository:{repository.name}:pull"}

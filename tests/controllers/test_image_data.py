@@ -6,11 +6,12 @@ import asyncio
 import base64
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from controllers.cluster.image_data import ImageData
 from controllers.cluster.outbound import Outbound
@@ -217,6 +218,49 @@ def test_an_answer_that_is_not_what_its_digest_says_is_not_believed(tmp_path: Pa
         place = tmp_path / "storage/docker/registry/v2/blobs/sha256" / blob[7:9] / blob[7:] / "data"
         place.write_bytes(json.dumps({**CONFIG, "os": "other"}).encode())
         assert "does not have the digest" in refused(f"{own.host}/app:v1")
+
+
+def test_who_wants_tls_gets_it_although_another_read_the_same_registry_without(stored: Filled) -> None:
+    stored.push("team/app", "v1", config=CONFIG)
+    reference = f"{stored.host}/team/app:v1"
+
+    async def with_login(_: Lookup) -> Known:
+        return Known(((stored.host, LOGIN),))
+
+    async def run() -> None:
+        async with Outbound(Reach.of("")) as outbound:
+            images = ImageData(Registry(outbound, max_blob=1_000_000, timeout=10), with_login, timeout=10)
+            await images.answer(Lookup("imageData", reference, options=INSECURE))
+            await images.answer(Lookup("imageData", reference, options=()))
+
+    with pytest.raises(LookupFailed, match=f"GET https://{stored.host}/"):
+        asyncio.run(run())
+
+
+def hostile(answer: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> str:
+    """What is told of a registry that answers everything with this."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response(answer, status=status, headers=headers)
+
+    with service(paths={"/v2/app/manifests/v1": handler}) as bad:
+        return refused(f"{bad.base.removeprefix('http://')}/app:v1")
+
+
+@pytest.mark.parametrize("entries", [[1], 7, [{"platform": ["linux"]}], {"platform": "linux"}])
+def test_an_index_that_makes_no_sense_is_told(entries: Any) -> None:
+    assert "no manifest for linux/amd64" in hostile({"mediaType": INDEX, "manifests": entries})
+
+
+@pytest.mark.parametrize("made_up", ["sha256:../../secret", "sha256:a HTTP/1.1\r\nX: y", "", 7])
+def test_a_digest_that_is_none_is_not_asked_for(made_up: Any) -> None:
+    told = hostile({"mediaType": DOCKER_MANIFEST, "config": {"digest": made_up}})
+    assert told.endswith("a manifest without a digest where one must be")
+
+
+def test_a_log_in_at_no_url_is_told() -> None:
+    told = hostile({}, status=401, headers={"WWW-Authenticate": 'Bearer realm="http://[nowhere"'})
+    assert "HTTP 401: the registry's log-in has no URL" in told
 
 
 @pytest.mark.parametrize("provider", ["amazon", "azure", "google", "github"])
