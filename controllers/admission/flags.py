@@ -15,6 +15,7 @@ FLAGS: Sequence[Flag] = (
     Flag("tlsSecretName", str, "kyverno-svc.kyverno.svc.kyverno-tls-pair", "Secret of the serving certificate"),
     Flag("tlsKeyAlgorithm", algorithm, "ECDSA", "keys of new certificates: RSA, ECDSA, Ed25519"),
     Flag("disableCertManagerController", boolean, False, "never renew certificates"),
+    Flag("renewBefore", seconds, 0.0, "time before its end at which a certificate is renewed; 0: at two thirds of its life"),
     Flag("serverIP", str, "", "webhooks call https://serverIP instead of the Service; may carry a port"),
     Flag("servicePort", int, 443, "port of the Service"),
     Flag("webhookServerHost", str, "", "address to listen on; all by default"),
@@ -53,13 +54,12 @@ FLAGS: Sequence[Flag] = (
     Flag("shutdownDrain", seconds, 5.0, "time between failing readiness and refusing requests"),
     Flag("loggingFormat", logging_format, "text", "text or json"),
     Flag("v", int, 2, "verbosity; 4 and above also logs debug messages"),
-    Flag("dumpPayload", boolean, False, "log admission requests"),
+    Flag("dumpPayload", boolean, False, "log admission requests, without the contents of secrets"),
 )
 ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
     "openreportsEnabled": boolean,
     "webhookRegistrationTimeout": seconds,
-    "renewBefore": seconds,
     "reportsServiceAccountName": str,
     "generateValidatingAdmissionPolicy": boolean,
     "generateMutatingAdmissionPolicy": boolean,

@@ -137,9 +137,7 @@ class Reviewer:
         except requests.UnknownResource as error:
             return 200, self._undecided(document, bucket, f"the kind of {error} is unknown")
         if self._options.dump:
-            logger.info(
-                "%s %s %s/%s: %s", request.operation, request.kind.kind, request.namespace, request.name, _shown(document)
-            )
+            logger.info("admission request: %s", review.shown(document))
         if self._options.protect_managed and self._protected(request):
             return 200, review.denied(request.uid, MANAGED)
         if request.kind.group in OWN_GROUPS or snapshot.excluded(request):
@@ -306,10 +304,3 @@ async def _let_pass(document: Object) -> bytes:
 
 async def _global_context(document: Object) -> bytes:
     return policy_review.global_context(document)
-
-
-def _shown(document: Object) -> Object:
-    """The request for the log, without the contents of Secrets."""
-    if document["kind"].get("kind") != "Secret":
-        return document
-    return {**document, "object": "redacted", "oldObject": "redacted"}

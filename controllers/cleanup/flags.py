@@ -16,6 +16,7 @@ FLAGS: Sequence[Flag] = (
     Flag("tlsSecretName", str, "kyverno-cleanup-controller.kyverno.svc.kyverno-tls-pair", "Secret of the serving certificate"),
     Flag("tlsKeyAlgorithm", algorithm, "ECDSA", "keys of new certificates: RSA, ECDSA, Ed25519"),
     Flag("disableCertManagerController", boolean, False, "never renew certificates"),
+    Flag("renewBefore", seconds, 0.0, "time before its end at which a certificate is renewed; 0: at two thirds of its life"),
     Flag("serverIP", str, "", "webhooks call https://serverIP instead of the Service; may carry a port"),
     Flag("servicePort", int, 443, "port of the Service"),
     Flag("cleanupServerHost", str, "", "address to listen on; all by default"),
@@ -36,13 +37,12 @@ FLAGS: Sequence[Flag] = (
     Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),
     Flag("resyncPeriod", seconds, 900.0, "time between two full comparisons of webhook configurations"),
     Flag("shutdownDrain", seconds, 3.0, "time between failing readiness and refusing requests"),
+    Flag("dumpPayload", boolean, False, "log admission requests, without the contents of secrets"),
     Flag("loggingFormat", logging_format, "text", "text or json"),
     Flag("v", int, 2, "verbosity; 4 and above also logs debug messages"),
 )
 ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
-    "renewBefore": seconds,
-    "dumpPayload": boolean,
     "enablePolicyException": boolean,
     "exceptionNamespace": str,
     "enableReporting": str,

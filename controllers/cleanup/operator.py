@@ -50,7 +50,9 @@ class Cleanup(WebhookOperator):
             interval=flags.ttlReconciliationInterval,
         )
         self.webhooks = Webhooks(self._client, self._wanted, resync=flags.resyncPeriod)
-        self._reviewer = Reviewer(self._client, discovery=lambda: self.kinds.discovery, ready=lambda: self.ready)
+        self._reviewer = Reviewer(
+            self._client, discovery=lambda: self.kinds.discovery, ready=lambda: self.ready, dump=flags.dumpPayload
+        )
 
     async def _respond(self, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
         return await self._reviewer.respond(method, path, query, body)

@@ -28,10 +28,13 @@ logger = logging.getLogger("pyvern.webhook")
 class Reviewer:
     """Answers every path of the webhook server."""
 
-    def __init__(self, client: Client, *, discovery: Callable[[], Discovery], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: Client, *, discovery: Callable[[], Discovery], ready: Callable[[], bool], dump: bool = False
+    ) -> None:
         self._client = client
         self._discovery = discovery
         self._ready = ready
+        self._dump = dump
         self._handlers: Mapping[str, Callable[[Object], Awaitable[bytes]]] = {
             POLICY_PATH: self._policy,
             TTL_PATH: _time_to_live,
@@ -49,7 +52,10 @@ class Reviewer:
         if method != "POST":
             return 405, b'{"error":"POST an AdmissionReview"}'
         try:
-            return 200, await handler(review.parse(body))
+            document = review.parse(body)
+            if self._dump:
+                logger.info("admission request: %s", review.shown(document))
+            return 200, await handler(document)
         except review.Malformed as error:
             logger.warning("%s: %s", path, error)
             return 400, b'{"error":"the body is no AdmissionReview"}'

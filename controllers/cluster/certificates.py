@@ -28,7 +28,7 @@ CA_LIFE = datetime.timedelta(days=365)
 LEAF_LIFE = datetime.timedelta(days=150)
 CLOCK_SKEW = datetime.timedelta(hours=1)
 RENEW_AFTER = 2 / 3
-"""Share of its life after which a certificate is replaced."""
+"""Share of its life after which a certificate is replaced, unless --renewBefore says otherwise."""
 Utc = datetime.datetime
 
 PrivateKey = CertificateIssuerPrivateKeyTypes
@@ -49,7 +49,7 @@ def decide(question: Question) -> Decision:
     now, names, renew = Utc.fromisoformat(question.now), question.names, question.renew
     ca = pair_of(question.ca) if question.ca else None
     new_authority = None
-    if ca is None or (question.ca is not None and managed(question.ca) and _replaced(ca, now, renew)):
+    if ca is None or (question.ca is not None and managed(question.ca) and _replaced(ca, now, names, renew=renew)):
         if question.ca is not None and not managed(question.ca):
             raise UnusableCertificate(
                 f"secret {names.ca_secret} is not managed by us and holds no readable certificate authority"
@@ -61,15 +61,15 @@ def decide(question: Question) -> Decision:
         if leaf is None:
             raise UnusableCertificate(f"secret {names.tls_secret} is not ours and holds no readable certificate")
         return Decision(Material(leaf, ca.certificate), new_ca=new_authority)
-    if leaf is not None and serves(leaf, ca.certificate, names) and not _replaced(leaf, now, renew):
+    if leaf is not None and serves(leaf, ca.certificate, names) and not _replaced(leaf, now, names, renew=renew):
         return Decision(Material(leaf, ca.certificate), new_ca=new_authority)
     signed = new_leaf(names, ca, now)
     return Decision(Material(signed, ca.certificate), new_ca=new_authority, new_leaf=signed)
 
 
-def _replaced(pair: Pair, now: Utc, renew: bool) -> bool:
+def _replaced(pair: Pair, now: Utc, names: Names, *, renew: bool) -> bool:
     certificate = newest(pair)
-    return certificate.not_valid_after_utc <= now or (renew and due(certificate, now))
+    return certificate.not_valid_after_utc <= now or (renew and due(certificate, now, names.renew_before))
 
 
 def new_ca(names: Names, now: Utc) -> Pair:
@@ -105,10 +105,11 @@ def new_leaf(names: Names, ca: Pair, now: Utc) -> Pair:
     return Pair(certificate.public_bytes(serialization.Encoding.PEM), pkcs8(key))
 
 
-def due(certificate: x509.Certificate, now: Utc) -> bool:
-    """Has two thirds of the certificate's life passed?"""
+def due(certificate: x509.Certificate, now: Utc, before: float = 0.0) -> bool:
+    """Is its end nearer than `before` seconds? Where that says nothing or more than its life: have two thirds of it passed?"""
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return now >= start + (end - start) * RENEW_AFTER
+    ahead = datetime.timedelta(seconds=before)
+    return now >= (end - ahead if before > 0 and ahead < end - start else start + (end - start) * RENEW_AFTER)
 
 
 def bundle(latest: bytes, previous: bytes, now: Utc) -> bytes:

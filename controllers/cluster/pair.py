@@ -23,7 +23,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Whom the certificate is for and where it is kept."""
+    """Whom the certificate is for, where it is kept, and when it is renewed: `renew_before` seconds before its end (0: when two
+    thirds of its life are over).
+    """
 
     service: str
     namespace: str
@@ -31,6 +33,7 @@ class Names:
     tls_secret: str
     algorithm: str = "ECDSA"
     server_ip: str = ""
+    renew_before: float = 0.0
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -81,6 +81,32 @@ def _check_object(value: Any, path: str) -> None:
         _check_texts(pairs, pairs, f"{path}.metadata.{name}")
 
 
+PRIVATE = frozenset({"Secret", "TokenRequest", "TokenReview"})
+"""Kinds whose objects never get into a log."""
+
+
+def shown(document: Object) -> str:
+    """An AdmissionRequest for the log (--dumpPayload); of secrets, wherever they stand in it, only the names."""
+    kept = _without_secrets(document)
+    if (document.get("kind") or {}).get("kind") in PRIVATE:
+        kept = {**kept, **{name: _name_only(document[name]) for name in ("object", "oldObject") if document.get(name)}}
+    return orjson.dumps(kept).decode()
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "apiVersion" in value and str(value.get("kind")) in PRIVATE:
+            return _name_only(value)
+        return {name: _without_secrets(member) for name, member in value.items()}
+    return [_without_secrets(member) for member in value] if isinstance(value, list) else value
+
+
+def _name_only(value: Mapping[str, Any]) -> Object:
+    """Annotations are left out too: kubectl keeps a copy of the object in one."""
+    metadata = {name: text for name, text in (value.get("metadata") or {}).items() if name in IDENTITY}
+    return {"apiVersion": value.get("apiVersion"), "kind": value.get("kind"), "metadata": metadata, "redacted": True}
+
+
 def answer(uid: str, verdict: Verdict) -> bytes:
     """The review that answers request `uid`."""
     response: Object = {"uid": uid, "allowed": verdict.allowed}

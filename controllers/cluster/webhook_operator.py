@@ -108,6 +108,7 @@ class WebhookOperator(Operator):
             tls_secret=flags.tlsSecretName,
             algorithm=flags.tlsKeyAlgorithm,
             server_ip=flags.serverIP,
+            renew_before=flags.renewBefore,
         )
 
     # End

@@ -45,6 +45,15 @@ def test_two_thirds_of_a_life_are_enough() -> None:
     assert due(ca, START + 245 * DAY)
 
 
+@pytest.mark.parametrize(
+    ("before", "first"),
+    [(0, 244), (15 * 86_400, 350), (400 * 86_400, 244)],  # of 365 days: nothing said, 15 days, more than the whole life
+)
+def test_renewal_may_be_asked_for_some_time_before_the_end(before: float, first: int) -> None:
+    ca = newest(new_ca(NAMES, START))
+    assert [due(ca, START + day * DAY, before) for day in (first - 2, first + 1)] == [False, True]
+
+
 def test_an_old_authority_stays_trusted_while_it_lives() -> None:
     old, new = new_ca(NAMES, START).certificate, new_ca(NAMES, START + 300 * DAY).certificate
     assert len(x509.load_pem_x509_certificates(bundle(new, old, START + 300 * DAY))) == 2

@@ -147,3 +147,14 @@ def test_paths_name_policies(path: str, bucket: Bucket | None) -> None:
 @pytest.mark.parametrize(("query", "seconds"), [("timeout=5s", 5), ("", 10), ("timeout=x", 10), ("timeout=0s", 10)])
 def test_the_deadline_is_the_api_servers(query: str, seconds: float) -> None:
     assert timeout_of(query) == seconds
+
+
+def test_the_log_shows_requests_without_the_contents_of_secrets() -> None:
+    metadata = {"name": "s", "annotations": {"copy": "hush"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"a": "hush"}}
+    inside = {"apiVersion": "v1", "kind": "List", "items": [secret], "spec": {"image": "nginx"}}
+    for kind, document in (("Secret", secret), ("List", inside)):
+        text = review.shown({"uid": "1", "kind": {"kind": kind}, "object": document, "oldObject": document})
+        assert "hush" not in text
+        assert '"name":"s"' in text
+    assert "nginx" in text
