@@ -61,8 +61,11 @@ def operators(control_plane: ControlPlane) -> Operators:
 
 @pytest.fixture(scope="session")
 def admission(operators: Operators) -> Running:
-    """One admission operator that all tests of a run share. Tests that stop theirs use `run_operator`."""
-    return operators.start("admission")
+    """One admission operator that all tests of a run share; PolicyExceptions in namespace `default` count.
+
+    Tests that stop theirs use `run_operator`.
+    """
+    return operators.start("admission", flags={"enablePolicyException": "true", "exceptionNamespace": "default"})
 
 
 @pytest.fixture
