@@ -35,6 +35,7 @@ from deploy.local.operators import Operators, Running
 from perf.proc import machine, usage
 
 HERE = Path(__file__).resolve().parent
+PHASES = ("one", "three", "targets")
 CLIENTS = 16
 PATIENCE = 400.0
 SETTLE = 3.0
@@ -272,16 +273,17 @@ class Bench:
         return Counter({f"{operation} {kind}": number for operation, kind, number in found if operation != "watch"})
 
 
-def measure(bench: Bench, *, namespaces: int, objects: int) -> None:
-    """All phases."""
+def measure(bench: Bench, *, namespaces: int, objects: int, phases: list[str]) -> None:
+    """The phases that are wanted."""
     bench.start()
-    if namespaces:
+    if "one" in phases:
         bench.apply(generating("three-rules", "one", GENERATED))
         bench.namespaces(f"{namespaces} Namespaces, one policy with three rules", "one", namespaces)
+    if "three" in phases:
         for rule in GENERATED:
             bench.apply(generating(f"only-{rule}", "many", [rule]))
         bench.namespaces(f"{namespaces} Namespaces, three policies", "many", namespaces)
-    if objects:
+    if "targets" in phases:
         bench.objects(f"one trigger, {objects} targets", objects)
 
 
@@ -289,6 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--namespaces", type=int, default=1000)
     parser.add_argument("--objects", type=int, default=2000)
+    parser.add_argument("--phases", default=",".join(PHASES), help="some of them, with commas")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "background.md")
     parser.add_argument("--spy", type=Path, help="folder for profiles by py-spy, which must be on PATH")
     options = parser.parse_args()
@@ -296,7 +299,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), spy=options.spy)
         try:
-            measure(bench, namespaces=options.namespaces, objects=options.objects)
+            measure(bench, namespaces=options.namespaces, objects=options.objects, phases=options.phases.split(","))
         finally:
             bench.plane.processes.stop(bench.plane.processes.names(), patience=5)
             bench.plane.stop()
@@ -304,8 +307,9 @@ def main() -> None:
         "# Work in the background",
         "",
         f"{machine()}; Python {platform.python_version()}; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; "
-        f"`python -m perf.background --namespaces {options.namespaces} --objects {options.objects}`.",
-        f"Load average before the start: {load_before:.1f}. Everything, the clients too, runs on this machine.",
+        f"`python -m perf.background --namespaces {options.namespaces} --objects {options.objects} --phases {options.phases}`.",
+        f"Load average before the start: {load_before:.1f}, at the end {os.getloadavg()[0]:.1f}. Everything, the clients too, runs on",
+        "this machine.",
         "",
         HEADER,
         *(row.line for row in bench.rows),
