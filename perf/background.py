@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from deploy.local.control_plane import ControlPlane
 from deploy.local.installation import install, until
 from deploy.local.operators import Operators, Running
 from perf.proc import machine, usage
+from perf.triggers import GENERATED, MUTATING, ROLE, generating
 
 HERE = Path(__file__).resolve().parent
 PHASES = ("one", "three", "targets")
@@ -48,37 +49,6 @@ SECRETS = "/api/v1/secrets"
 QUERIES = re.compile(
     r'^kyverno_client_queries_total\{.*?operation="([^"]*)".*?resource_kind="([^"]*)".*\} ([0-9.e+]+)$', re.MULTILINE
 )
-NAMESPACE = "{{request.object.metadata.name}}"
-GENERATED: dict[str, dict[str, Any]] = {
-    "network-policy": {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "name": "default-deny",
-        "data": {"spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}},
-    },
-    "secret": {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "name": "registry",
-        "clone": {"namespace": "default", "name": "registry"},
-    },
-    "role-binding": {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "name": f"{NAMESPACE}-owner",
-        "data": {
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "{{request.userInfo.username}}"}],
-        },
-    },
-}
-"""What each Namespace gets: rule name -> target."""
-ROLE = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRole",
-    "metadata": {"name": "load", "labels": {"rbac.kyverno.io/aggregate-to-background-controller": "true"}},
-    "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete", "get", "list", "update"]}],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,43 +90,6 @@ COLUMNS = (
     "requests",
 )
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
-
-
-def generating(name: str, prefix: str, rules: Iterable[str]) -> dict[str, Any]:
-    """A policy that makes objects for Namespaces whose names begin with `prefix`."""
-    match = {"any": [{"resources": {"kinds": ["Namespace"], "names": [f"{prefix}-*"]}}]}
-    return {
-        "apiVersion": "kyverno.io/v1",
-        "kind": "ClusterPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "background": False,
-            "rules": [
-                {"name": rule, "match": match, "generate": {"synchronize": True, "namespace": NAMESPACE, **GENERATED[rule]}}
-                for rule in rules
-            ],
-        },
-    }
-
-
-MUTATING = {
-    "apiVersion": "kyverno.io/v1",
-    "kind": "ClusterPolicy",
-    "metadata": {"name": "stamp"},
-    "spec": {
-        "background": False,
-        "rules": [
-            {
-                "name": "stamp",
-                "match": {"any": [{"resources": {"kinds": ["ConfigMap"], "names": ["trigger"], "namespaces": ["default"]}}]},
-                "mutate": {
-                    "targets": [{"apiVersion": "v1", "kind": "ConfigMap", "namespace": "targets", "name": "target-*"}],
-                    "patchStrategicMerge": {"metadata": {"labels": {"stamp": "{{request.object.data.stamp}}"}}},
-                },
-            }
-        ],
-    },
-}
 
 
 class Bench:
@@ -308,8 +241,8 @@ def main() -> None:
         "",
         f"{machine()}; Python {platform.python_version()}; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; "
         f"`python -m perf.background --namespaces {options.namespaces} --objects {options.objects} --phases {options.phases}`.",
-        f"Load average before the start: {load_before:.1f}, at the end {os.getloadavg()[0]:.1f}. Everything, the clients too, runs on",
-        "this machine.",
+        f"Load average before the start: {load_before:.1f}, at the end {os.getloadavg()[0]:.1f}.",
+        "Everything, the clients too, runs on this machine.",
         "",
         HEADER,
         *(row.line for row in bench.rows),
