@@ -171,7 +171,8 @@ class Bench:
         time.sleep(SETTLE)
         after = usage(background)
         spent = [now - then for now, then in zip((after.cpu, usage(admission).cpu, usage(server).cpu), before, strict=True)]
-        row = Row(what, made, wall, *spent, after.rss, after.peak, self._queries(self.background) - queries)
+        made_requests = self._queries(self.background) - queries
+        row = Row(what, made, wall, spent[0], spent[1], spent[2], after.rss, after.peak, made_requests)
         self.rows.append(row)
         say(row.line)
 
