@@ -89,8 +89,7 @@ def test_a_burst_is_worked_off_and_leaves_no_memory_behind(
     for turn in range(2):
         create(api, maps, f"burst-in-{turn}", count)
         expected = wanted("burst", f"burst-in-{turn}", count)
-        until(lambda expected=expected: expected.items() <= made(api, maps, "burst").items(), timeout=900)
-        until(lambda: not left(api), timeout=120)
+        until(lambda expected=expected: not left(api) and expected.items() <= made(api, maps, "burst").items(), timeout=900)
         sizes.append(resident(pid))
     assert len(made(api, maps, "burst")) == 2 * count
     assert sizes[1] - sizes[0] < GROWTH, sizes
