@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import platform
 import tempfile
 import time
@@ -21,7 +22,7 @@ from deploy.local.console import say
 from deploy.local.installation import until
 from deploy.local.kubectl import KubectlFailed
 from deploy.local.operators import Operators
-from perf.admission import COMPARED, HEADER, HERE, Bench, empty
+from perf.admission import HEADER, HERE, Bench, empty
 from perf.proc import machine
 
 QUERY = "?dryRun=All"
@@ -109,19 +110,21 @@ def main() -> None:
         finally:
             bench.plane.processes.stop(bench.plane.processes.names(), patience=5)
             bench.plane.stop()
-    averages = {row.what: row.avg for row in bench.rows if row.load == COMPARED}
+    compared = options.loads.split(",")[-1]
+    averages = {row.what: row.avg for row in bench.rows if row.load == compared}
     lines = [
         "# A mutated Pod, three policies with four rules",
         "",
         f"{machine()}; Python {platform.python_version()}; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}; "
         f"`python -m perf.mutated_pod --loads {options.loads}`.",
         "API server, etcd, k6 and the server share the cores; only rows of one run compare. Pods are created with dryRun=All.",
+        f"Load average at the end: {os.getloadavg()[0]:.1f}.",
         "",
         HEADER,
         *(row.line for row in bench.rows),
         "",
         *(
-            f"Average at {COMPARED}: {averages['pyvern'] / average:.2f} times an {what} webhook."
+            f"Average at {compared}: {averages['pyvern'] / average:.2f} times an {what} webhook."
             for what, average in averages.items()
             if what != "pyvern"
         ),
