@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--churn", type=int, default=20, help="RoleBindings changed every second")
+    parser.add_argument("--parts", default="memory,times", help="what is measured")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "context.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -225,8 +226,9 @@ def main() -> None:
             chosen = cases(context.counts["rolebindings"])
             for what in chosen:
                 bench.plane.kubectl("create", "namespace", home(what))
-            memory = [context.memory(what, source, options.load, options.churn) for what, source in chosen.items()]
-            times = context.times(chosen, options.load, options.rounds, options.churn)
+            alone = chosen if "memory" in options.parts else {}
+            memory = [context.memory(what, source, options.load, options.churn) for what, source in alone.items()]
+            times = context.times(chosen, options.load, options.rounds, options.churn) if "times" in options.parts else {}
         finally:
             bench.plane.processes.stop(bench.plane.processes.names(), patience=5)
             bench.plane.stop()
