@@ -86,6 +86,7 @@ class Admission(WebhookOperator):
                 exceptions_enabled=flags.enablePolicyException,
                 exception_namespace=flags.exceptionNamespace,
                 background_account=flags.backgroundServiceAccountName,
+                reports_account=flags.reportsServiceAccountName,
                 dump=flags.dumpPayload,
             ),
             ready=lambda: self.ready,

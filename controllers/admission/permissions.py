@@ -17,6 +17,7 @@ AGGREGATION = 1.0
 """Seconds that the control plane may take until a new role counts: who is refused is asked about once more."""
 MAKES, KEEPS = ("create", "get"), ("create", "get", "update", "delete")
 CHANGES = ("get", "update")
+READS = ("get", "list", "watch")
 
 
 class Need(NamedTuple):
@@ -42,6 +43,28 @@ async def check_permissions(policy: Policy, discovery: Discovery, client: Client
         missing = await _missing(client, account, [need._replace(verbs=verbs) for need, verbs in missing])
     for need, verbs in missing:
         raise InvalidPolicy(need.path, _reason(need, verbs, account))
+
+
+async def scan_warnings(policy: Policy, discovery: Discovery, client: Client, *, account: str) -> list[str]:
+    """What the reports controller, user `account`, may not read, so that what exists already gets no report (spec 3.4)."""
+    wanted = scan_needs(policy, discovery)
+    return [
+        f"the reports controller ({account}) has no permission to {', '.join(verbs)} kind {need.text}: "
+        "objects that exist already are not reported"
+        for need, verbs in await _missing(client, account, wanted)
+    ]
+
+
+def scan_needs(policy: Policy, discovery: Discovery) -> tuple[Need, ...]:
+    """What a background scan of the policy reads: the kinds that its validate rules call by name. Pure."""
+    selectors = (s for rule in policy.rules if rule.effect is Effect.VALIDATE for s in rule.match.kinds if policy.background)
+    named = (selector for selector in selectors if not selector.subresource and not set("*?") & set(selector.kind))
+    found = {
+        (resource.group, resource.plural): Need("", resource, policy.identity.namespace, READS, resource.kind, Effect.VALIDATE)
+        for selector in named
+        for resource in discovery.find(selector)
+    }
+    return tuple(found.values())
 
 
 def needs(policy: Policy, discovery: Discovery) -> tuple[Need, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from controllers.admission.generate_targets import check_generate_targets
-from controllers.admission.permissions import check_permissions
+from controllers.admission.permissions import check_permissions, scan_warnings
 from controllers.admission.policy_hints import hints
 from controllers.admission.type_warnings import type_warnings
 from controllers.cluster import review
@@ -19,16 +19,18 @@ Object = dict[str, Any]
 DRY_RUN = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
-async def policy(document: Object, discovery: Discovery, client: Client, *, account: str) -> bytes:
+async def policy(document: Object, discovery: Discovery, client: Client, *, account: str, scanner: str = "") -> bytes:
     """A ClusterPolicy or Policy: denied with path and reason when it does not compile, else let in with warnings.
 
-    `account` is the user name of the background controller, which must be allowed what the policy asks of it.
+    `account` is the user name of the background controller, which must be allowed what the policy asks of it; `scanner` that of
+    the reports controller, whose missing rights are warned about.
     """
     uid, written = document["uid"], document.get("object")
     if not written:
         return review.allowed(uid)
     before = document.get("oldObject")
     warnings: tuple[str, ...] = ()
+    fresh = not (before and before.get("spec") == written.get("spec"))
     try:
         compiled = compile_policy(written)
         check_scope(compiled, discovery)
@@ -37,12 +39,13 @@ async def policy(document: Object, discovery: Discovery, client: Client, *, acco
             warnings = update_warnings(before, written)
             check_update(before, written)
         await _check_conditions(compiled, client)
-        if account and not (before and before.get("spec") == written.get("spec")):
+        if account and fresh:
             await check_permissions(compiled, discovery, client, account=account)
     except InvalidPolicy as error:
         return review.denied(uid, str(error), warnings)
     typed = await type_warnings(compiled, discovery, client)
-    return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery), *typed])
+    unread = await scan_warnings(compiled, discovery, client, account=scanner) if scanner and fresh else []
+    return review.allowed(uid, [*compiled.warnings, *warnings, *hints(compiled, discovery), *typed, *unread])
 
 
 def check_scope(compiled: Policy, discovery: Discovery) -> None:

@@ -61,6 +61,7 @@ class Options(NamedTuple):
     exceptions_enabled: bool = False
     exception_namespace: str = ""
     background_account: str = ""
+    reports_account: str = ""
     dump: bool = False
 
 
@@ -208,8 +209,13 @@ class Reviewer:
         )
 
     async def _policy(self, document: Object) -> bytes:
+        options = self._options
         return await policy_review.policy(
-            document, self.snapshot.discovery, self._client, account=self._options.background_account
+            document,
+            self.snapshot.discovery,
+            self._client,
+            account=options.background_account,
+            scanner=options.reports_account,
         )
 
     async def _exception(self, document: Object) -> bytes:
