@@ -17,7 +17,7 @@ from controllers.background.changes import Changes
 from controllers.background.ledger import Ledger, Seen, seen
 from controllers.background.question import NotYet, Pointless, Refused
 from controllers.background.update_request import Carrier
-from controllers.cluster.client import FAILURES
+from controllers.cluster.client import FAILURES, ApiError
 from controllers.cluster.generating import synchronizes
 from controllers.cluster.policies import Change, Entry, Policies
 from controllers.cluster.update_request_writer import Writer
@@ -76,7 +76,7 @@ class Upkeep:
         """Works until cancelled."""
         self._waiting = asyncio.Queue()
         try:
-            await self._ledger.load()
+            await self._load()
             there = {policy.identity.key: policy for policy in self._policies.snapshot}
             for key in dict.fromkeys((*self._ledger, *there)):
                 self._waiting.put_nowait((key, there.get(key), self._now.get(key)))
@@ -85,6 +85,21 @@ class Upkeep:
                 group.create_task(self._look_for_ever(self._waiting))
         finally:
             self._waiting = None
+
+    async def _load(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._ledger.load()
+            except FAILURES as error:
+                if isinstance(error, ApiError) and error.status == 403:
+                    logger.error("the ledger of policies may not be read, all policies count as new: %s", error)
+                    return
+                attempt += 1
+                logger.warning("the ledger of policies cannot be read yet (try %d): %s", attempt, error)
+                await asyncio.sleep(backoff(attempt))
+            else:
+                return
 
     async def _follow(self, waiting: asyncio.Queue[tuple[str, Policy | None, Seen | None]], group: asyncio.TaskGroup) -> None:
         while True:
