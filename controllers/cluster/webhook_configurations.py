@@ -103,14 +103,19 @@ def configuration(kind: str, name: str, webhooks: list[Object], defaults: Webhoo
     return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "webhooks": webhooks}
 
 
-def differs(live: Object | None, target: Object) -> bool:
-    """Must `live` be written? Labels and annotations of others are left alone, the list of webhooks is ours."""
+def differs(live: Object | None, target: Object, *, last: Object | None = None) -> bool:
+    """Must `live` be written? Labels and annotations of others are left alone, the list of webhooks is ours.
+
+    `last` is what was wanted before: what it had and `target` has not is to go.
+    """
     if live is None:
         return True
     have, want = live.get("metadata") or {}, target["metadata"]
     for key in ("labels", "annotations"):
         owned = have.get(key) or {}
         if any(owned.get(name) != value for name, value in (want.get(key) or {}).items()):
+            return True
+        if any(name in owned for name in _dropped(last, target, key)):
             return True
     if want.get("ownerReferences") and have.get("ownerReferences") != want["ownerReferences"]:
         return True
@@ -125,6 +130,7 @@ class Configurations:
         self._changed = changed
         self._listed = {kind: asyncio.Event() for kind in kinds}
         self._live: dict[tuple[str, str], Object] = {}
+        self._last: dict[tuple[str, str], Object] = {}
 
     def watches(self) -> list[Coroutine[Any, Any, None]]:
         """Watches to be run until they are cancelled, one a kind."""
@@ -142,21 +148,23 @@ class Configurations:
     async def apply(self, wanted: Object) -> None:
         """Writes `wanted` when it differs. Raises ApiError and Unreachable."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
-        live = self._live.get((kind, name))
-        if not differs(live, wanted):
+        live, last = self._live.get((kind, name)), self._last.get((kind, name))
+        if not differs(live, wanted, last=last):
+            self._last[kind, name] = wanted
             return
         path = COLLECTIONS[kind]
         try:
             if live is None:
                 written = await self._client.create(path, wanted)
             else:
-                written = await self._client.replace(f"{path}/{name}", _merged(live, wanted))
+                written = await self._client.replace(f"{path}/{name}", _merged(live, wanted, last))
         except ApiError as error:
             if not (error.conflict or error.not_found):
                 raise
             self._live.pop((kind, name), None)
-            written = await self._retry(path, name, wanted, missing=error.not_found)
+            written = await self._retry(path, name, wanted, last, missing=error.not_found)
         self._live[kind, name] = written
+        self._last[kind, name] = wanted
         logger.info("%s %s: %d webhooks", kind, name, len(wanted["webhooks"]))
 
     async def apply_all(self, configurations: Iterable[Object]) -> None:
@@ -175,13 +183,13 @@ class Configurations:
         for kind, name in names:
             await self._client.delete(f"{COLLECTIONS[kind]}/{name}")
 
-    async def _retry(self, path: str, name: str, wanted: Object, *, missing: bool) -> Object:
+    async def _retry(self, path: str, name: str, wanted: Object, last: Object | None, *, missing: bool) -> Object:
         written: Object
         if missing:
             written = await self._client.create(path, wanted)
         else:
             live = await self._client.get(f"{path}/{name}")
-            written = await self._client.replace(f"{path}/{name}", _merged(live, wanted))
+            written = await self._client.replace(f"{path}/{name}", _merged(live, wanted, last))
         return written
 
     def _handler(self, kind: str) -> Callable[[Event], None]:
@@ -204,11 +212,21 @@ class Configurations:
             self._live[kind, item["metadata"]["name"]] = item
 
 
-def _merged(live: Object, wanted: Object) -> Object:
-    """`wanted` on top of what others wrote into the metadata."""
+def _merged(live: Object, wanted: Object, last: Object | None) -> Object:
+    """`wanted` on top of what others wrote into the metadata, without what only `last` had."""
     metadata = live["metadata"]
     fresh = {**metadata, **wanted["metadata"]}
     for key in ("labels", "annotations"):
-        fresh[key] = {**(metadata.get(key) or {}), **(wanted["metadata"].get(key) or {})}
+        merged = {**(metadata.get(key) or {}), **(wanted["metadata"].get(key) or {})}
+        for name in _dropped(last, wanted, key):
+            merged.pop(name, None)
+        fresh[key] = merged
     fresh.pop("managedFields", None)
     return {**wanted, "metadata": fresh}
+
+
+def _dropped(last: Object | None, wanted: Object, key: str) -> set[str]:
+    """The labels (or annotations: `key`) that were wanted before and are not any more."""
+    if last is None:
+        return set()
+    return set(last["metadata"].get(key) or ()) - set(wanted["metadata"].get(key) or ())

@@ -160,8 +160,6 @@ OPTIONS = {
     "maxContextSize": Option({"maxContextSize": "100"}, lambda p: not p.let_in("sized")),
     "updateRequestThreshold": Option({"updateRequestThreshold": "0"}, Place.held),
 }
-FOR_GOOD = {"webhookLabels", "webhookAnnotations"}
-"""Stay on the configurations: nobody knows whether somebody else wants them there too."""
 
 
 def test_every_option_is_tried() -> None:
@@ -179,5 +177,4 @@ def test_an_option_counts_while_it_is_there(place: Place, name: str) -> None:
         until(lambda: option.effect(place))
     finally:
         place.api.ask(CONFIG, method="PATCH", body={"data": {key: before.get(key) for key in option.data}}, content_type=MERGE)
-    if name not in FOR_GOOD:
-        until(lambda: not option.effect(place))
+    until(lambda: not option.effect(place))

@@ -259,3 +259,16 @@ def test_metadata_of_others_makes_no_difference_but_any_webhook_does() -> None:
     assert not differs(live, wanted)
     assert differs({**live, "webhooks": []}, wanted)
     assert differs(None, wanted)
+
+
+def test_a_label_that_the_settings_give_up_goes_and_one_of_others_stays() -> None:
+    def wanted(**labels: str) -> dict[str, Any]:
+        return desired([policy("Pod")], Settings(webhooks=WebhookDefaults(labels=labels)), DISCOVERY, WANTED)[0]
+
+    before, now = wanted(l="1"), wanted()
+    live = {**before, "metadata": {**before["metadata"], "labels": {**before["metadata"]["labels"], "other": "x"}}}
+    assert not differs(live, now)
+    assert differs(live, now, last=before)
+    assert not differs(
+        {**live, "metadata": {**now["metadata"], "labels": {"other": "x", **now["metadata"]["labels"]}}}, now, last=before
+    )
