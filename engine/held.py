@@ -43,6 +43,8 @@ class Held:
             return expression(Document(self.value, now=now, seed=now)), None
         except ExpressionError as error:
             return None, error
+        except RecursionError:
+            return None, ExpressionError("the data is nested too deeply")
 
 
 def _again(error: ExpressionError) -> ExpressionError:

@@ -19,6 +19,8 @@ Kind = tuple[str, str]
 """(group, plural)."""
 LABEL = "cleanup.kyverno.io/ttl"
 PROPAGATION = "cleanup.kyverno.io/propagation-policy"
+SLACK = 1_000
+"""Ends in the heap that may have been put off since, before it is looked through for them."""
 logger = logging.getLogger("pyvern.ttl")
 
 
@@ -40,6 +42,7 @@ class Lives:
         self._heap: list[tuple[int, int, str]] = []
         self._serial = itertools.count()
         self._objects: dict[Kind, dict[str, Labelled]] = {}
+        self._full = SLACK
 
     def clear(self) -> None:
         """Nothing is known any more."""
@@ -79,6 +82,15 @@ class Lives:
         """It is deleted at `due`, whatever its label says."""
         labelled.due = due
         heapq.heappush(self._heap, (due, next(self._serial), labelled.metadata["uid"]))
+        if len(self._heap) > self._full:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """INVARIANT (bounded): whoever changes a label again and again leaves no more behind than there are objects."""
+        ends = {(labelled.due, uid) for objects in self._objects.values() for uid, labelled in objects.items()}
+        self._heap = [(due, next(self._serial), uid) for due, uid in ends]
+        heapq.heapify(self._heap)
+        self._full = 2 * len(self._heap) + SLACK
 
     def current(self, kind: Kind, labelled: Labelled) -> bool:
         """Is it still there as it is?"""

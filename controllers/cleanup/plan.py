@@ -19,6 +19,8 @@ Key = tuple[str, str, str]
 API = "/apis/kyverno.io/v2"
 BACK = 30 * moments.SECOND
 """A clock that goes back further than this was set."""
+SLACK = 100
+"""Runs in the heap that may have been put off since, before it is looked through for them."""
 logger = logging.getLogger("pyvern.cleanup")
 
 
@@ -97,6 +99,9 @@ class Plan:
         """It runs at `due`, whatever its schedule says."""
         planned.due = due
         heapq.heappush(self._heap, (due, next(self._serial), planned))
+        if len(self._heap) > 2 * len(self.planned) + SLACK:  # who edits a yearly policy every minute leaves nothing behind
+            self._heap = [(one.due, next(self._serial), one) for one in self.planned.values() if not one.running]
+            heapq.heapify(self._heap)
 
     def current(self, planned: Planned) -> bool:
         """Is it still in force as it is?"""

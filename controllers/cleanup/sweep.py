@@ -105,7 +105,7 @@ class _Run:
         for attempt in range(1, ROUNDS + 1):
             try:
                 async for objects in self._pages(path):
-                    await asyncio.gather(*(self._object(resource, path, document) for document in objects))
+                    await self._page(resource, objects)
             except ApiError as error:
                 if error.gone and attempt < ROUNDS:
                     continue  # deleting took longer than the list was kept: what is left is listed again
@@ -118,7 +118,16 @@ class _Run:
         async for page, _ in pages(self._its._client, Target(path)):
             yield page.objects
 
-    async def _object(self, resource: Resource, path: str, document: Object) -> None:
+    async def _page(self, resource: Resource, objects: Iterable[Object]) -> None:
+        """INVARIANT (nothing goes on): when one raises, the others are ended before anybody hears of it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for document in objects:
+                    group.create_task(self._object(resource, document))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
+
+    async def _object(self, resource: Resource, document: Object) -> None:
         async with self._slots:
             for _ in range(ROUNDS):
                 if not await self._doomed(resource, document):
@@ -127,20 +136,30 @@ class _Run:
                     self._its._cleaned(Cleaned(self._policy, resource, document["metadata"], "reported"))
                     return
                 try:
-                    if await deletion.delete(self._its._client, resource, document["metadata"], propagation=self._propagation):
-                        self.deleted += 1
-                        self._its._cleaned(Cleaned(self._policy, resource, document["metadata"], "deleted"))
-                    return
+                    changed = await self._delete(resource, document)
                 except ApiError as error:
-                    if not error.conflict:
-                        self._failed(resource, document, str(error.message or error), passing=_passing(error))
-                        return
-                # INVARIANT (judged as it is): it changed after it was listed; what it is now decides.
-                found = await self._again(resource, document["metadata"])
-                if found is None or found["metadata"]["uid"] != document["metadata"]["uid"]:
+                    self._failed(resource, document, str(error.message or error), passing=_passing(error))
                     return
-                document = found
+                if changed is None:
+                    return
+                document = changed
             self._failed(resource, document, "it changes all the time", passing=True)
+
+    async def _delete(self, resource: Resource, document: Object) -> Object | None:
+        """Deletes it. Where it has changed since it was judged: what it is now. Raises ApiError and Unreachable."""
+        metadata = document["metadata"]
+        try:
+            deleted = await deletion.delete(self._its._client, resource, metadata, propagation=self._propagation)
+        except ApiError as error:
+            if not error.conflict:
+                raise
+            # INVARIANT (judged as it is): it changed after it was listed; what it is now decides.
+            found = await self._again(resource, metadata)
+            return found if found is not None and found["metadata"]["uid"] == metadata["uid"] else None
+        if deleted:
+            self.deleted += 1
+            self._its._cleaned(Cleaned(self._policy, resource, metadata, "deleted"))
+        return None
 
     async def _again(self, resource: Resource, metadata: Object) -> Object | None:
         """The object as it is now, by the right to list: the right to get is not asked of anybody."""

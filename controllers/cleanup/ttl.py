@@ -38,7 +38,7 @@ class TimeToLive:
         self._kinds_changed = asyncio.Event()
         self._planned = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._watches: dict[Kind, asyncio.Task[None]] = {}
+        self._watches: dict[Kind, tuple[str, asyncio.Task[None]]] = {}
         self._lives = Lives()
 
     @property
@@ -134,14 +134,18 @@ class TimeToLive:
         return {kind: resource for (kind, resource), lack in zip(candidates.items(), lacking, strict=True) if not lack}
 
     def _want(self, wanted: dict[Kind, Resource], group: asyncio.TaskGroup) -> None:
-        for kind in [kind for kind in self._watches if kind not in wanted]:
-            self._watches.pop(kind).cancel()
-            self._lives.forget(kind)
-            logger.info("no longer looking for the label on %s", kind[1])
+        for kind, (version, watch) in tuple(self._watches.items()):
+            # trap: a kind whose version is no longer served is still there, but neither watched nor deleted in the old one
+            if kind not in wanted or wanted[kind].version != version:
+                watch.cancel()
+                del self._watches[kind]
+                self._lives.forget(kind)
+                logger.info("no longer looking for the label on %s %s", version, kind[1])
         for kind, resource in wanted.items():
             if kind not in self._watches:
                 target = Target(deletion.collection(resource), label_selector=LABEL, metadata=True)
-                self._watches[kind] = group.create_task(follow(self._client, target, self._handler(kind, resource)))
+                watch = group.create_task(follow(self._client, target, self._handler(kind, resource)))
+                self._watches[kind] = resource.version, watch
                 logger.info("looking for the label on %s", resource.plural)
         rows: dict[tuple[str, ...], float] = {
             (kind[0], resource.version, resource.plural, ""): 1.0 for kind, resource in wanted.items()

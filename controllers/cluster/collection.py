@@ -18,6 +18,8 @@ PAUSE = 40e-6
 """Seconds an answer is believed per object in it, counted from when it was made: an expression takes some two microseconds an
 object, so that a list of 10,000 that never stops changing costs a twentieth of a core, and a short one is never old."""
 TYPE = ("apiVersion", "kind")
+DEEP = 1_500_000
+"""Bytes that an object counts for which is nested too deeply to be measured: etcd takes no more."""
 
 
 class TooBig(Exception):
@@ -179,10 +181,11 @@ class Collection:
                 keep(document, before)
         elif not space:
             del self._spaces[namespace]
-            self._sorted.pop(namespace, None)
+            for known in (self._sorted, self._made, self._changes):
+                known.pop(namespace, None)
         if namespace in self._sorted:
             self._sorted[namespace] = []
-        for touched in {namespace, ""}:
+        for touched in {namespace, ""} if namespace in self._spaces else {""}:
             self._changes[touched] = self._changes.get(touched, 0) + 1
 
     def _bare(self, document: Object) -> Object:
@@ -193,7 +196,8 @@ class Collection:
 
     def _weigh(self, document: Object, sign: int = 1) -> None:
         if self._budget is not None:
-            size = sign * len(orjson.dumps(document))
+            text = _json(document)
+            size = sign * (DEEP if text is None else len(text))
             self._budget.take(size)
             self._size += size
 
@@ -252,7 +256,9 @@ def _known(value: Any, known: dict[Any, Any]) -> Any:
         return known.setdefault(value, value)
     if value.__class__ is not dict and value.__class__ is not list:
         return value
-    text = orjson.dumps(value)
+    text = _json(value)
+    if text is None:
+        return value
     found = known.get(text)
     if found is None:
         found = known[text] = _anew(value, known)
@@ -271,5 +277,13 @@ def keep(document: Object, before: Object) -> None:
     """Replaces the parts of a changed document that are as they were `before` by those: to Python 1 and true are equal."""
     for new, old in ((document, before), (document["metadata"], before["metadata"])):
         for field, value in old.items():
-            if field in new and orjson.dumps(new[field]) == orjson.dumps(value):
+            if field in new and (text := _json(value)) is not None and _json(new[field]) == text:
                 new[field] = value
+
+
+def _json(value: Any) -> bytes | None:
+    """The JSON of a value; None for what is nested deeper than orjson writes (254), although it reads it."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return None

@@ -74,6 +74,10 @@ class ContextEntry:
             if self._due is not None:
                 self._due.cancel()
 
+    def broke(self, error: BaseException) -> None:
+        """`run` ended with an error of our own: who asks hears of it."""
+        self._fails(f"internal error: {type(error).__name__}")
+
     def value(self, projection: str = "") -> Held | LookupFailed:
         """The data, or one projection of it; why there is none."""
         self._refresh()
@@ -209,7 +213,7 @@ def _projected(name: str, expression: Expression, data: Held) -> Held | LookupFa
     try:
         return Held(data.searched(expression, now=time.time_ns()))
     except LanguageError as error:
-        return LookupFailed(None, f"failed to apply projection {name}: {error}")
+        return LookupFailed(None, f"failed to apply projection {name}: {error.discreet}")
 
 
 def interval(call: Object) -> float:

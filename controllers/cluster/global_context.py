@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from controllers.cluster.client import FAILURES, Client
@@ -54,6 +55,7 @@ class GlobalContext:
         self._limit = limit
         self._leading = leading
         self._kept: dict[str, _Kept] = {}
+        self._left_out: dict[str, Object] = {}
         self._written: dict[str, Object] = {}
         self._due = asyncio.Event()
         self.synced = asyncio.Event()
@@ -111,13 +113,17 @@ class GlobalContext:
                 return kept.entry, key[at + 1 :]
         return None
 
+    def _is_kept(self, entry: ContextEntry) -> bool:
+        kept = self._kept.get(entry.name)
+        return kept is not None and kept.entry is entry
+
     # The entries
 
     def handle(self, event: WatchEvent) -> None:
         """Takes a list or a change of the entries."""
         if isinstance(event, Listed):
             names = {document["metadata"]["name"] for document in event.objects}
-            self._drop([name for name in self._kept if name not in names])
+            self._drop([name for name in (*self._kept, *self._left_out) if name not in names])
             for document in event.objects:
                 self._put(document)
             self.synced.set()
@@ -125,6 +131,8 @@ class GlobalContext:
             self._drop([event.object["metadata"]["name"]])
         else:
             self._put(event.object)
+        while self._left_out and len(self._kept) < self._limit:
+            self._put(self._left_out.pop(next(iter(self._left_out))))
         self._due.set()
 
     def _put(self, document: Object) -> None:
@@ -134,7 +142,9 @@ class GlobalContext:
             kept.entry.document = document
             return
         if kept is None and self._limit and len(self._kept) >= self._limit:
-            logger.error("entry %s is left out: there may be %d (maxGlobalContextEntries)", name, self._limit)
+            if name not in self._left_out:
+                logger.error("entry %s is left out: there may be %d (maxGlobalContextEntries)", name, self._limit)
+            self._left_out[name] = document
             return
         asked = kept is not None and bool(kept.tasks)
         self._drop([name])
@@ -145,11 +155,12 @@ class GlobalContext:
     def _keep(self, kept: _Kept) -> None:
         if not kept.tasks:
             task = asyncio.create_task(kept.entry.run(), name=f"entry {kept.entry.name}")
-            task.add_done_callback(_ended)
+            task.add_done_callback(partial(_ended, kept.entry))
             kept.tasks.append(task)
 
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:
+            self._left_out.pop(name, None)
             kept = self._kept.pop(name, None)
             for task in kept.tasks if kept is not None else ():
                 task.cancel()
@@ -189,7 +200,8 @@ class GlobalContext:
         except FAILURES as error:
             logger.debug("status of entry %s: %s", entry.name, error)
         else:
-            self._written[entry.name] = wanted
+            if self._is_kept(entry):  # trap: meanwhile another may have been made under its name, without a status
+                self._written[entry.name] = wanted
             if not wanted["ready"] and _message(held) != _message(wanted):
                 self._tell(entry)
 
@@ -232,6 +244,7 @@ def _reference(document: Object) -> Reference:
     return Reference("kyverno.io/v2", "GlobalContextEntry", metadata["name"], uid=metadata.get("uid") or "")
 
 
-def _ended(task: asyncio.Task[None]) -> None:
+def _ended(entry: ContextEntry, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("%s failed", task.get_name(), exc_info=error)
+        entry.broke(error)

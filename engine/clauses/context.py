@@ -303,7 +303,8 @@ def _query(body: Mapping[str, Any], entry: _Entry) -> Callable[[Scope, Any, Any]
             raise EvaluationError(f"failed to parse JMESPath {written}: {error.reason}") from error
         except ExpressionError as error:
             if shown is _OUTSIDE:
-                raise EvaluationError(f"failed to apply JMESPath {written} for context entry {entry.name}: {error}") from error
+                why = f"failed to apply JMESPath {written} for context entry {entry.name}: {error.discreet}"
+                raise EvaluationError(why) from error
             of = "<nil>" if shown is None else go_json.dumps(shown)
             raise EvaluationError(
                 f"failed to apply jmespath {written} to variable {of}: JMESPath query failed: {error}"

@@ -6,6 +6,11 @@ from __future__ import annotations
 class LanguageError(Exception):
     """Anything an expression or a value literal can do wrong."""
 
+    @property
+    def discreet(self) -> str:
+        """The text without the input, which may be megabytes, or what who reads the text may not see."""
+        return str(self)
+
 
 class ExpressionSyntaxError(LanguageError):
     """An expression that does not compile.

@@ -6,7 +6,7 @@ import asyncio
 import time
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ from controllers.cleanup.schedules import Schedules
 from controllers.cleanup.sweep import AT_ONCE, Cleaned, Sweeper
 from controllers.cleanup.ttl import TimeToLive
 from controllers.cluster import moments
-from controllers.cluster.client import Client
+from controllers.cluster.client import Client, Unreachable
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.facts import World
@@ -48,7 +48,7 @@ def policy(namespace: str, **spec: Any) -> Document:
     }
 
 
-def sweeper(client: Client, told: list[Cleaned]) -> Sweeper:
+def sweeper(client: Client, told: Callable[[Cleaned], None]) -> Sweeper:
     return Sweeper(
         client,
         discovery=lambda: Discovery.of([MAPS]),
@@ -56,7 +56,7 @@ def sweeper(client: Client, told: list[Cleaned]) -> Sweeper:
         world=World(client),
         excluded=lambda request: False,
         protect_managed=False,
-        cleaned=told.append,
+        cleaned=told,
     )
 
 
@@ -99,7 +99,7 @@ def test_a_run_that_falls_due_while_the_api_server_is_away_happens_once_when_it_
 
     async def run() -> list[str]:
         async with line(credentials) as (between, client):
-            schedules = Schedules(client, sweeper(client, told).sweep)
+            schedules = Schedules(client, sweeper(client, told.append).sweep)
             async with running(schedules.run()):
                 api.ask(path, method="POST", body=policy(namespace))
                 await until(lambda: any(key[1] == namespace for key in schedules.plan.planned))
@@ -120,6 +120,27 @@ def test_a_run_that_falls_due_while_the_api_server_is_away_happens_once_when_it_
     assert moments.parse(first) is not None
 
 
+def test_when_the_api_server_goes_away_a_run_ends_with_all_it_had_begun(
+    api: Api, credentials: Credentials, namespace: str
+) -> None:
+    for number in range(60):
+        put(api, namespace, f"one-{number}")
+
+    async def run() -> set[str]:
+        async with line(credentials) as (between, client):
+
+            def told(_: Cleaned) -> None:
+                between.cut()
+
+            before = asyncio.all_tasks()
+            with pytest.raises(Unreachable):
+                await sweeper(client, told).sweep(compile_policy(policy(namespace)))
+            return {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
+
+    assert not {name for name in asyncio.run(run()) if name.startswith("_Run.")}
+    assert left(api, namespace) > 0
+
+
 def test_a_deletion_that_is_forbidden_is_told_and_does_not_keep_the_run(
     control_plane: ControlPlane, api: Api, powerless: Credentials, namespace: str
 ) -> None:
@@ -135,7 +156,7 @@ def test_a_deletion_that_is_forbidden_is_told_and_does_not_keep_the_run(
 
     async def run() -> tuple[int, int, bool]:
         async with Client(powerless) as client:
-            return await sweeper(client, told).sweep(compile_policy(policy(namespace)))
+            return await sweeper(client, told.append).sweep(compile_policy(policy(namespace)))
 
     assert asyncio.run(run()) == (1, 1, False)  # not soon again: rights do not come by waiting
     (failed,) = [one for one in told if one.outcome == "failed"]
@@ -200,6 +221,31 @@ def test_labels_work_on_kinds_that_come_and_their_end_disturbs_nobody(
     asyncio.run(run())
 
 
+def test_labels_work_in_the_version_that_is_served_now(api: Api, credentials: Credentials, namespace: str, crd: Document) -> None:
+    names, group = crd["spec"]["names"], crd["spec"]["group"]
+    definition = f"{CRDS}/{crd['metadata']['name']}"
+    newer = f"/apis/{group}/v2/namespaces/{namespace}/{names['plural']}"
+    (first,) = crd["spec"]["versions"]
+
+    async def run() -> None:
+        async with Client(credentials) as client:
+            kinds = Kinds(client, lambda _: ttl.nudge())
+            ttl = TimeToLive(client, discovery=lambda: kinds.discovery, metrics=Metrics(), interval=1)
+            await kinds.discover()
+            async with running(kinds.run()), running(ttl.run()):
+                api.ask(CRDS, method="POST", body=crd)
+                await until(lambda: (group, names["plural"]) in ttl.followed)
+                stored = api.ask(definition)
+                stored["spec"]["versions"] = [{**first, "served": False}, {**first, "name": "v2", "storage": False}]
+                api.ask(definition, method="PUT", body=stored)
+                await until(lambda: api.find(newer) is not None)
+                metadata = {"name": "x", "labels": {"cleanup.kyverno.io/ttl": "1s"}}
+                api.ask(newer, method="POST", body={"apiVersion": f"{group}/v2", "kind": names["kind"], "metadata": metadata})
+                await until(lambda: not api.ask(newer)["items"])
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("count", [1_000, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_much_to_delete_takes_bounded_memory_and_connections(
     api: Api, credentials: Credentials, namespace: str, count: int
@@ -219,7 +265,7 @@ def test_much_to_delete_takes_bounded_memory_and_connections(
             await asyncio.gather(*(make(number) for number in range(count)))
         async with line(credentials) as (between, client):
             tracemalloc.start()
-            swept = await sweeper(client, told).sweep(compile_policy(policy(namespace)))
+            swept = await sweeper(client, told.append).sweep(compile_policy(policy(namespace)))
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             return swept.deleted, peak, between.tried

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -10,7 +12,7 @@ import pytest
 
 from controllers.cleanup import flags
 from controllers.cleanup.lives import Lives
-from controllers.cleanup.plan import Plan
+from controllers.cleanup.plan import Plan, Planned
 from controllers.cleanup.reviewer import Reviewer, ttl_warnings
 from controllers.cleanup.schedules import PLURALS
 from controllers.cluster import moments
@@ -114,6 +116,15 @@ def test_a_status_write_does_not_change_the_plan() -> None:
     assert list(plan.planned.values()) == [before]
 
 
+def test_a_policy_that_is_edited_all_the_time_leaves_nothing_behind() -> None:
+    plan = Plan()
+    listed(plan, cleanup_policy("still", schedule="0 0 1 1 *"))
+    for minute in range(500):
+        plan.take(PLURALS[0], Changed("MODIFIED", cleanup_policy(schedule=f"{minute % 60} 0 1 1 *")), NOON)
+    assert sum(isinstance(one, Planned) for one in gc.get_objects()) < 200
+    assert due(plan, NOON + 366 * 24 * 60 * MINUTE) == ["still", "p"]
+
+
 # Time to live
 
 
@@ -152,6 +163,17 @@ def test_a_changed_label_changes_the_time_and_a_removed_one_ends_it() -> None:
 def test_an_object_that_changes_often_is_due_once_and_as_it_was_last() -> None:
     lives = taken(*(Changed("MODIFIED", labelled("busy", "10s", resourceVersion=str(version))) for version in range(5)))
     assert [one.metadata["resourceVersion"] for _, one in lives.due(NOON + MINUTE)] == ["4"]
+
+
+def test_labels_that_change_all_the_time_take_no_memory() -> None:
+    lives = taken(Listed(tuple(labelled(f"quiet-{number}", f"{number}m") for number in range(10))))
+    tracemalloc.start()
+    for version in range(5_000):
+        lives.take(("", "pods"), PODS, Changed("MODIFIED", labelled("busy", f"{1000 + version}m")))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 300_000
+    assert over(lives, NOON + 30_000 * MINUTE) == [*(f"quiet-{number}" for number in range(10)), "busy"]
 
 
 def test_objects_of_a_kind_that_is_no_longer_served_are_forgotten() -> None:

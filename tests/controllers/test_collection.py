@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
+import orjson
 import pytest
 
 from controllers.cluster.client import Client
 from controllers.cluster.collection import Budget, Collection, TooBig, lean, listed, plain
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.watch import Changed, Page, Target
+from engine import Held
 
 CLIENT = Client(Credentials(server="http://127.0.0.1:1"))
 
@@ -125,3 +128,29 @@ def test_what_is_too_big_is_not_kept_and_weight_follows_changes() -> None:
     assert budget.used == weight
     with pytest.raises(TooBig):
         kept.handle(Changed("MODIFIED", thing("a", version="8", text="x" * 400)))
+
+
+def test_objects_that_are_nested_deeply_are_kept_like_others() -> None:
+    deep = orjson.loads(b"[" * 900 + b"]" * 900)
+    budget = Budget(10_000_000)
+    kept = collection(budget=budget)
+    kept.handle(Page((thing("a", spec=deep),), True, True, "5"))
+    kept.handle(Changed("MODIFIED", thing("a", version="6", spec=deep)))
+    kept.handle(Changed("ADDED", thing("b", version="7", spec=deep)))
+    kept._made.clear()
+    assert names(kept) == ["a", "b"]
+    assert budget.used > 2_000_000
+    kept.handle(Changed("DELETED", thing("a", version="8", spec=deep)))
+    kept.handle(Changed("DELETED", thing("b", version="9", spec=deep)))
+    assert budget.used == 0
+
+
+def test_namespaces_that_are_gone_leave_nothing_behind() -> None:
+    kept = collection()
+    kept.handle(Page((thing("x", "m"),), True, True, "5"))
+    kept.handle(Changed("ADDED", thing("a", "short", version="6")))
+    assert names(kept, "short") == ["a"]
+    kept.handle(Changed("DELETED", thing("a", "short", version="7")))
+    answers = [one for one in gc.get_objects() if isinstance(one, Held)]
+    assert not [one for one in answers if isinstance(one.value, list) and "short" in str(one.value)]
+    assert names(kept, "short") == []

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
-from controllers.cluster.context_entry import State, Unfit, interval, projections
-from controllers.cluster.global_context import status
+from controllers.cluster.client import Client
+from controllers.cluster.context_entry import ContextEntry, State, Unfit, interval, projections
+from controllers.cluster.credentials import Credentials
+from controllers.cluster.events import Events
+from controllers.cluster.global_context import GlobalContext, status
+from controllers.cluster.watch import Changed, Listed
+from engine import Held, Lookup, LookupFailed
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WAS = "2026-01-02T03:00:00Z"
@@ -56,3 +63,69 @@ def test_intervals(written: str | None, seconds: float) -> None:
 def test_projections_that_do_not_compile_are_named(spec: dict[str, Any], text: str) -> None:
     with pytest.raises(Unfit, match=text.replace("[", r"\[")):
         projections(spec)
+
+
+CLIENT = Client(Credentials(server="http://127.0.0.1:1"))
+
+
+def found(answer: Any, projection: str, *, source: dict[str, Any] | None = None) -> tuple[ContextEntry, str]:
+    """An entry whose calls are answered so, once it was tried, and why its projection has no value."""
+
+    async def call(_: Lookup) -> Any:
+        return answer
+
+    async def run() -> tuple[ContextEntry, str]:
+        spec = {"apiCall": source or {"urlPath": "/things"}, "projections": [{"name": "p", "jmesPath": projection}]}
+        document = {"metadata": {"name": "things"}, "spec": spec}
+        entry = ContextEntry(document, client=CLIENT, call=call, changed=lambda entry, before: None)
+        task = asyncio.create_task(entry.run())
+        await asyncio.wait({task, asyncio.ensure_future(entry.tried.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        value = entry.value("p")
+        assert not task.done()
+        task.cancel()
+        return entry, value.reason if isinstance(value, LookupFailed) else ""
+
+    return asyncio.run(run())
+
+
+def nested(depth: int) -> Any:
+    return orjson.loads(b"[" * depth + b"]" * depth)
+
+
+@pytest.mark.parametrize("source", [{"urlPath": "/things"}, {"service": {"url": "http://example.com"}}], ids=["api", "service"])
+def test_answers_that_are_nested_deeply_are_an_error_of_the_entry(source: dict[str, Any]) -> None:
+    answer = {"items": [{"metadata": {"name": "x"}, "spec": nested(1000)}]}
+    _, reason = found(answer, "to_string(items)", source=source)
+    assert reason == "failed to apply projection p: the data is nested too deeply"
+    entry, reason = found(answer, "length(items)", source=source)
+    assert (entry.state.ready, reason) == (True, "")
+
+
+def test_errors_of_projections_do_not_show_the_data() -> None:
+    entry, reason = found(["hush"] * 100_000 + [1], "max(@)")
+    assert reason == entry.state.message
+    assert reason == "failed to apply projection p: an argument of an invalid type, expected: array[number], array[string]"
+
+
+def test_an_entry_that_was_one_too_many_is_kept_when_there_is_room() -> None:
+    def named(name: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "spec": {"apiCall": {"urlPath": f"/{name}"}}}
+
+    async def answered(context: GlobalContext) -> set[str]:
+        asked = await asyncio.gather(*map(context.answer, "abc"), return_exceptions=True)
+        return {one.value for one in asked if isinstance(one, Held)}
+
+    async def run() -> None:
+        async def call(lookup: Lookup) -> Any:
+            return lookup.key
+
+        context = GlobalContext(CLIENT, call=call, events=Events(CLIENT, instance="x"), limit=2)
+        context.handle(Listed((named("a"), named("b"), named("c"))))
+        assert await answered(context) == {"/a", "/b"}
+        context.handle(Changed("DELETED", named("a")))
+        assert await answered(context) == {"/b", "/c"}
+        context.handle(Listed((named("c"),)))
+        assert await answered(context) == {"/c"}
+        context.handle(Listed(()))
+
+    asyncio.run(run())

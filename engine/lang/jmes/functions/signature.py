@@ -32,6 +32,10 @@ class InvalidType(ExpressionError):
         self.value = value
         self.types = tuple(types)
 
+    @property
+    def discreet(self) -> str:
+        return f"an argument of an invalid type, expected: {', '.join(self.types)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
