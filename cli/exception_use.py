@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cli.documents import load_paths
-from cli.report_read import Finding, findings_of, from_cluster, objects_of
+from cli.report_read import Finding, from_cluster, objects_of, read_files
 from engine import InvalidPolicy, Object, PolicyException, compile_exception
 
 EXCEPTIONS = "/apis/kyverno.io/v2/policyexceptions"
@@ -51,7 +51,8 @@ def read(files: Sequence[str], reports: Sequence[str], kubeconfig: str) -> Given
     else:
         documents = [{**one, "kind": one.get("kind") or KIND} for one in objects_of(kubeconfig, EXCEPTIONS)]
     if reports:
-        findings = list(findings_of(_documents(reports, problems)))
+        findings, faults = read_files(reports)
+        problems += map(str, faults)
     elif files:
         findings = []
     else:

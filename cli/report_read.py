@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cli.errors import UsageError
+from cli.errors import InputError, UsageError
 from engine import report
 
 RESULTS = ("fail", "warn", "error", "skip", "pass")
@@ -72,13 +72,45 @@ def _finding(row: Mapping[str, Any], document: Mapping[str, Any], subject: Mappi
 
 
 def from_files(paths: Sequence[str]) -> list[Finding]:
-    """Of files, folders, URLs or `-`. Raises InputError for the first that cannot be read."""
+    """Of files, folders, URLs or `-`. Raises InputError for the first that cannot be read or is no report."""
+    findings, faults = read_files(paths)
+    if faults:
+        raise faults[0]
+    return findings
+
+
+def read_files(paths: Sequence[str]) -> tuple[list[Finding], list[InputError]]:
+    """As `from_files`: what can be read, and what is wrong with the rest."""
+    from cli.decode import decode
     from cli.documents import load_paths
 
     loaded = load_paths(paths)
-    if loaded.errors:
-        raise loaded.errors[0]
-    return list(findings_of(document.value for document in loaded.documents if isinstance(document.value, Mapping)))
+    findings: list[Finding] = []
+    faults = list(loaded.errors)
+    for document in loaded.documents:
+        if isinstance(document.value, Mapping) and document.value.get("kind") in KINDS:
+            try:
+                findings += findings_of([decode(document, _well_formed)])
+            except InputError as fault:
+                faults.append(fault)
+    return findings, faults
+
+
+def _well_formed(value: Any, _: str) -> Mapping[str, Any]:
+    """The report, when all that a finding is made of has the type that the API gives it. Raises Misfit."""
+    from cli.decode import integer, list_of, mapping
+
+    document = mapping(value, "")
+    for field in ("metadata", "scope"):
+        mapping(document.get(field) or {}, field)
+    for index, row in enumerate(list_of(mapping)(document.get("results") or [], "results")):
+        place = f"results[{index}]"
+        for field in ("resources", "subjects"):
+            list_of(mapping)(row.get(field) or [], f"{place}.{field}")
+        for field in ("properties", "timestamp"):
+            mapping(row.get(field) or {}, f"{place}.{field}")
+        integer((row.get("timestamp") or {}).get("seconds") or 0, f"{place}.timestamp.seconds")
+    return document
 
 
 def from_cluster(kubeconfig: str) -> list[Finding]:

@@ -68,7 +68,7 @@ def _show(findings: Sequence[Finding], listed: Sequence[Finding]) -> None:
         cells = (
             Text(str(count), style=STYLES[name] if count else "dim") for name, count in zip(RESULTS, total.counts, strict=True)
         )
-        counts.add_row(Text(total.name), *cells)
+        counts.add_row(Text(_plain(total.name)), *cells)
     out.print(counts)
     if not listed:
         return
@@ -77,9 +77,14 @@ def _show(findings: Sequence[Finding], listed: Sequence[Finding]) -> None:
     for finding in worst_first(listed):
         rows.add_row(
             Text(finding.result, style=STYLES[finding.result]),
-            Text(finding.severity),
-            Text(f"{finding.kind} {finding.object}"),
-            Text(f"{finding.policy}/{finding.rule}"),
-            Text(" ".join(finding.message.split())),
+            Text(_plain(finding.severity)),
+            Text(_plain(f"{finding.kind} {finding.object}")),
+            Text(_plain(f"{finding.policy}/{finding.rule}")),
+            Text(_plain(finding.message)),
         )
     out.print(rows)
+
+
+def _plain(text: str) -> str:
+    """One line that does nothing to a terminal: whoever may create objects has a say in messages."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))

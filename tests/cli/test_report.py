@@ -54,6 +54,14 @@ def test_results_are_counted_by_policy_and_the_bad_ones_listed(saved: Path) -> N
     assert not any(line[:1] == ["pass"] for line in lines)
 
 
+def test_messages_do_nothing_to_a_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "reports.json"
+    file.write_text(json.dumps(report("x", row("teams", "fail", message="one\n\x1b]0;title\x07 [red]two\x1b[2J"))))
+    out = pyvern("report", file).out
+    assert "one \ufffd]0;title\ufffd [red]two\ufffd[2J" in out
+    assert out.replace("\n", "").isprintable()
+
+
 def test_what_is_shown_can_be_narrowed(saved: Path) -> None:
     assert "green/bad" not in pyvern("report", saved, "-n", "blue").out
     assert "boom" not in pyvern("report", saved, "--policy", "apps").out
@@ -69,6 +77,28 @@ def test_a_missing_file_is_told() -> None:
     ran = pyvern("report", "absent.json")
     assert ran.status == 1
     assert "absent.json" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        ({"results": [1]}, "results[0]: must be a map, got `1`"),
+        ({"results": {"a": "b"}}, 'results: must be a list, got `{"a":"b"}`'),
+        ({"scope": ["x"]}, 'scope: must be a map, got `["x"]`'),
+        ({"results": [row("p", "fail", resources=["x"])]}, 'results[0].resources[0]: must be a map, got `"x"`'),
+        (
+            {"results": [row("p", "fail", timestamp={"seconds": "noon"})]},
+            'results[0].timestamp.seconds: must be an integer, got `"noon"`',
+        ),
+    ],
+)
+def test_a_file_that_is_no_report_is_told_with_its_place(tmp_path: Path, place: dict[str, Any], fault: str) -> None:
+    file = tmp_path / "broken.json"
+    file.write_text(json.dumps({**report("x"), **place}))
+    ran = pyvern("report", file)
+    assert ran.status == 1
+    assert ran.err.startswith(f"Error: {file}:1:")
+    assert ran.err.rstrip().endswith(fault)
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_users_wrote(saved: Path, tmp_path: Path) -> None:
