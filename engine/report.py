@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,8 @@ MESSAGES = ("message", *(f"{status}Message" for status in STATUSES))
 """Keys of reportProperties that replace the message, of all results or of those with that status."""
 SIZE_LIMIT = 1_400_000
 """Bytes of a report's rows: etcd refuses requests over 1.5 MiB, and the document is more than its rows."""
+LONGER = re.compile("[<>&\u2028\u2029]")
+"""Characters that the API server stores as six bytes each (`\\u003c`)."""
 TRIMMED = "reports.pyvern.io/trimmed"
 
 
@@ -244,7 +247,12 @@ def _content(one: Row) -> tuple[Any, ...]:
 
 
 def _size(one: Row) -> int:
-    return len(json.dumps(one, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
+    """Bytes as stored."""
+    return _stored(json.dumps(one, ensure_ascii=False)) + 1
+
+
+def _stored(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass")) + 5 * len(LONGER.findall(text))
 
 
 def _cut(one: Row, allowance: int) -> Row:
@@ -258,5 +266,10 @@ def _cut(one: Row, allowance: int) -> Row:
 
 
 def _shorter(text: str, most: int) -> str:
-    data = text.encode("utf-8", "surrogatepass")
-    return text if len(data) <= most else data[:most].decode("utf-8", "ignore") + f"... ({len(data) - most} bytes cut)"
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if _stored(text) <= most:
+        return text
+    kept = text
+    while (stored := _stored(kept)) > most:
+        kept = kept[: min(len(kept) - 1, len(kept) * most // stored)]
+    return f"{kept}... ({size - len(kept.encode('utf-8', 'surrogatepass'))} bytes cut)"

@@ -171,6 +171,16 @@ def test_a_report_too_big_for_a_request_has_shorter_texts_and_a_note() -> None:
     assert "8 results shortened, 0 left out" in made["metadata"]["annotations"][report.TRIMMED]
 
 
+def test_characters_that_are_stored_longer_count_as_they_are_stored() -> None:
+    made = report.document(Subject.of(POD), [row(rule=f"r{n}", result="fail", message="<&>" * 300_000) for n in range(2)])
+    stored = json.dumps(made)
+    for character in "<>&":
+        stored = stored.replace(character, f"\\u{ord(character):04x}")
+    assert 500_000 < len(stored) < 1_500_000
+    assert len(made["results"]) == 2
+    assert "bytes cut" in made["results"][0]["message"]
+
+
 def test_of_too_many_rows_the_passing_ones_are_left_out_first() -> None:
     many = [row(rule=f"r{n}", result="fail" if n == 4999 else "pass", message="é" * 200) for n in range(5000)]
     kept, note = report.trim(many, 300_000)
