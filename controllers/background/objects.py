@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from controllers.cluster import generating
-from controllers.cluster.client import ApiError, Client
+from controllers.cluster.client import ApiError, Client, segment
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.events import Reference
 from controllers.cluster.watch import Target, pages
@@ -171,4 +171,5 @@ def _path(resource: Resource, namespace: str, name: str = "") -> str:
     path = f"{base}{within}/{resource.plural}"
     if not name:
         return path
-    return f"{path}/{name}/{resource.subresource}" if resource.subresource else f"{path}/{name}"
+    path = f"{path}/{segment(name)}"
+    return f"{path}/{resource.subresource}" if resource.subresource else path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.cluster.client import ApiError, Client
+from controllers.cluster.client import ApiError, Client, segment
 from controllers.cluster.discovery import Resource
 
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
@@ -28,7 +28,9 @@ async def delete(client: Client, resource: Resource, metadata: dict[str, Any], *
     if propagation:
         options["propagationPolicy"] = propagation
     try:
-        await client.call("DELETE", f"{collection(resource, metadata.get('namespace') or '')}/{metadata['name']}", body=options)
+        await client.call(
+            "DELETE", f"{collection(resource, metadata.get('namespace') or '')}/{segment(metadata['name'])}", body=options
+        )
     except ApiError as error:
         if error.not_found:
             return False

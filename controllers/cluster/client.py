@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -217,6 +218,11 @@ class Client:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+
+
+def segment(name: str) -> str:
+    """An object's name as one part of a path: names of some kinds, ClusterRoles among them, may hold `?`, `#` and blanks."""
+    return quote(name, safe=":")
 
 
 def _api_error(status: int, body: bytes) -> ApiError:
