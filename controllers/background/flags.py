@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, logging_format, results, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, interval, logging_format, results, seconds
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -27,7 +27,7 @@ FLAGS: Sequence[Flag] = (
     Flag("clientRateLimitQPS", float, 300.0, "requests to the API server per second on average; 0: no limit"),
     Flag("clientRateLimitBurst", int, 300, "requests to the API server at once"),
     *outside.FLAGS,
-    Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),
+    Flag("leaderElectionRetryPeriod", interval, 2.0, "time between two tries to lead"),
     Flag("loggingFormat", logging_format, "text", "text or json"),
     Flag("v", int, 2, "verbosity; 4 and above also logs debug messages"),
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, logging_format, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, interval, logging_format, seconds
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -34,7 +34,7 @@ FLAGS: Sequence[Flag] = (
     Flag("clientRateLimitQPS", float, 300.0, "requests to the API server per second on average; 0: no limit"),
     Flag("clientRateLimitBurst", int, 300, "requests to the API server at once"),
     *outside.FLAGS,
-    Flag("leaderElectionRetryPeriod", seconds, 2.0, "time between two tries to lead"),
+    Flag("leaderElectionRetryPeriod", interval, 2.0, "time between two tries to lead"),
     Flag("resyncPeriod", seconds, 900.0, "time between two full comparisons of webhook configurations"),
     Flag("shutdownDrain", seconds, 3.0, "time between failing readiness and refusing requests"),
     Flag("dumpPayload", boolean, False, "log admission requests, without the contents of secrets"),

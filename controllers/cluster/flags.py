@@ -47,6 +47,14 @@ def seconds(text: str) -> float:
     return total
 
 
+def interval(text: str) -> float:
+    """A Go duration longer than nothing, in seconds."""
+    found = seconds(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a positive duration")
+    return found
+
+
 def algorithm(text: str) -> str:
     """The name of a key algorithm, in our spelling."""
     names = {"rsa": "RSA", "ecdsa": "ECDSA", "ed25519": "Ed25519"}

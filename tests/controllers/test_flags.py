@@ -23,7 +23,10 @@ def test_kyvernos_own_command_line_is_accepted() -> None:
     assert (read.disableMetrics, read.forceFailurePolicyIgnore, read.v) == (True, False, 4)
 
 
-@pytest.mark.parametrize("line", ["--nonsense", "--autoUpdateWebhooks=perhaps", "--resyncPeriod=15", "--tlsKeyAlgorithm=DSA"])
+@pytest.mark.parametrize(
+    "line",
+    ["--nonsense", "--autoUpdateWebhooks=perhaps", "--resyncPeriod=15", "--tlsKeyAlgorithm=DSA", "--leaderElectionRetryPeriod=0"],
+)
 def test_what_is_not_understood_ends_the_process(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         flags.read([line])
