@@ -129,7 +129,9 @@ class Stored:
 
 
 def read(document: Object) -> Stored:
-    """What an EphemeralReport says."""
+    """What an EphemeralReport says. It speaks of objects of its own namespace only, so that rights to write it are not more than
+    rights to write there.
+    """
     metadata = document["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     group, version = labels.get(f"{RESOURCE}.group") or "", labels.get(f"{RESOURCE}.version") or ""
@@ -138,7 +140,7 @@ def read(document: Object) -> Stored:
         f"{group}/{version}" if group else version,
         labels.get(f"{RESOURCE}.kind") or "",
         annotations.get(NAME_ANNOTATION) or "",
-        annotations.get(NAMESPACE_ANNOTATION) or "",
+        metadata.get("namespace") or "",
         labels.get(f"{RESOURCE}.uid") or "",
     )
     return Stored(

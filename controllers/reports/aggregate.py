@@ -10,12 +10,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.watch import backoff
 from controllers.reports.forms import Form
 from controllers.reports.in_force import Origin, Rules
+from controllers.reports.job import Job
 from controllers.reports.marks import OTHERS, SCAN, Marks, notes_of
 from engine import Object, report
 from engine.report import Row, Subject
@@ -28,23 +28,10 @@ REVIEWED = 30
 """Seconds that the review of a change may lie before its event, clocks of two machines considered."""
 AHEAD = 300
 """Seconds: a row from further in the future comes from a clock that was wrong, and is not newer than one of now."""
+WORTH_ANOTHER_TRY = frozenset({401, 408, 409, 429})
+"""Refusals that may end; whatever else is no fault of the API server is said again by the next scan."""
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 logger = logging.getLogger("pyvern.aggregate")
-
-
-@dataclass(slots=True)
-class Job:
-    """What waits to be written about one object. `scan` is None when no scan has spoken.
-
-    `since`: Unix time before which no admission review was about the object as it is now.
-    """
-
-    subject: Subject
-    scan: list[Row] | None = None
-    others: list[Row] = field(default_factory=list)
-    done: list[asyncio.Future[None]] = field(default_factory=list)
-    attempt: int = 0
-    since: int = 0
 
 
 class Aggregator:
@@ -74,7 +61,7 @@ class Aggregator:
         self._full = False
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._busy: dict[str, Job] = {}
-        self._delayed = 0
+        self._delayed: dict[str, Job] = {}
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self.marks = Marks(client, form, busy=self._busy.__contains__, lost=lost)
@@ -82,7 +69,7 @@ class Aggregator:
     @property
     def waiting(self) -> int:
         """Objects whose rows are not written yet."""
-        return len(self._jobs) + len(self._busy) + self._delayed
+        return len(self._jobs) + len(self._busy) + len(self._delayed)
 
     async def wait(self) -> None:
         """Until all stored reports are known."""
@@ -94,12 +81,13 @@ class Aggregator:
 
     async def scanned(self, subject: Subject, rows: list[Row]) -> bool:
         """Takes the rows of a scan, all there are. False: the report says so already."""
-        job = self._jobs.get(subject.uid)
-        mark = self.marks.get(subject.uid)
-        if job is None and subject.uid not in self._busy and report.fingerprint(rows) == (mark.scan if mark else ""):
+        uid = subject.uid
+        mark = self.marks.get(uid)
+        waits = uid in self._jobs or uid in self._busy or uid in self._delayed
+        if not waits and report.fingerprint(rows) == (mark.scan if mark else ""):
             self._counted("saved")
             return False
-        while len(self._jobs) + self._delayed >= WAITING and subject.uid not in self._jobs:
+        while len(self._jobs) + len(self._delayed) >= WAITING and uid not in self._jobs and uid not in self._delayed:
             self._room.clear()
             await self._room.wait()
         self._job(subject).scan = rows
@@ -135,7 +123,8 @@ class Aggregator:
     def _job(self, subject: Subject) -> Job:
         job = self._jobs.get(subject.uid)
         if job is None:
-            job = self._jobs[subject.uid] = Job(subject)
+            # INVARIANT (newest wins): what waits for another try joins what is new, it never comes after it
+            job = self._jobs[subject.uid] = self._delayed.pop(subject.uid, Job(subject))
         self._filled.set()
         return job
 
@@ -154,35 +143,35 @@ class Aggregator:
             except FAILURES as error:
                 self._again(job, error)
             else:
-                _settle(job)
+                job.settle()
             finally:
                 del self._busy[uid]
+                self.marks.settle(uid)
                 self._filled.set()
 
     def _again(self, job: Job, error: Exception) -> None:
-        if isinstance(error, ApiError) and error.status in (403, 404, 422):
+        if isinstance(error, ApiError) and error.status < 500 and error.status not in WORTH_ANOTHER_TRY:
             level = logging.DEBUG if error.status == 404 or "being terminated" in error.message else logging.WARNING
             logger.log(level, "report on %s: %s", job.subject, error)
             self._counted("dropped")
-            _settle(job)
+            job.settle()
             return
         job.attempt += 1
         if isinstance(error, ApiError) and error.conflict and job.attempt >= TRIES:
             logger.warning("report on %s given up after %d tries: %s", job.subject, job.attempt, error)
             self._counted("dropped")
-            _settle(job)
+            job.settle()
             return
-        self._delayed += 1
-        asyncio.get_running_loop().call_later(backoff(job.attempt), self._put_back, job)
+        uid = job.subject.uid
+        if uid in self._jobs:
+            self._jobs[uid].take_over(job)
+        else:
+            self._delayed[uid] = job
+            asyncio.get_running_loop().call_later(backoff(job.attempt), self._put_back, job)
 
     def _put_back(self, job: Job) -> None:
-        self._delayed -= 1
-        waiting = self._job(job.subject)
-        waiting.scan = job.scan if waiting.scan is None else waiting.scan
-        waiting.others[:0] = job.others
-        waiting.done.extend(job.done)
-        waiting.attempt = max(waiting.attempt, job.attempt)
-        waiting.since = max(waiting.since, job.since)
+        if self._delayed.get(job.subject.uid) is job:
+            self._job(job.subject)
 
     async def _write(self, job: Job) -> None:
         uid = job.subject.uid
@@ -190,6 +179,7 @@ class Aggregator:
         if job.scan is not None:  # a policy may have gone since
             job.scan = [one for one in job.scan if rules.get(report.key(one)[:3]) is Origin.SCAN]
         mark = self.marks.get(uid)
+        path = self._form.path(uid, job.subject.namespace)
         if mark is None:
             rows = report.merge(self._in_force(job.others), job.scan or ())
             if not rows or self._too_many():
@@ -197,22 +187,27 @@ class Aggregator:
             try:
                 await self._put("POST", job, rows, version="")
             except ApiError as error:
-                if not error.conflict:
+                stored = await self._stored(path) if error.conflict else None
+                if stored is None:  # a conflict too: somebody else created it, and somebody deleted it again
                     raise
             else:
                 return
-        path = self._form.path(uid, job.subject.namespace)
-        try:
-            stored = await self._client.get(path)
-        except ApiError as error:
-            if not error.not_found:
-                raise
-            self.marks.forget(uid)
-            if mark is None:  # created and deleted by somebody else, or its namespace is gone
-                raise
-            await self._write(job)
-            return
+        else:
+            stored = await self._stored(path)
+            if stored is None:
+                self.marks.forget(uid)
+                await self._write(job)
+                return
         await self._update(job, stored, path)
+
+    async def _stored(self, path: str) -> Object | None:
+        try:
+            found: Object = await self._client.get(path)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+        return found
 
     async def _update(self, job: Job, stored: Object, path: str) -> None:
         before = self._form.rows(stored)
@@ -286,9 +281,3 @@ class Aggregator:
         if others:
             notes[OTHERS] = ",".join(sorted(others))
         return {name: value for name, value in notes.items() if value}
-
-
-def _settle(job: Job) -> None:
-    for done in job.done:
-        if not done.done():
-            done.set_result(None)

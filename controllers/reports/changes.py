@@ -17,6 +17,8 @@ from engine.report import Subject
 
 SETTLE = 0.5
 """Seconds without another change after which policies are followed: `kubectl apply -k` brings one after the other."""
+MOST_LOST = 100
+"""Lost reports whose objects are read one by one; of more, all objects of their kind and namespace are looked at again."""
 LONGEST = 2.5
 """Seconds after which they are followed although they still change: a first report comes within five."""
 
@@ -52,6 +54,8 @@ class Changes:
         self._begun = False
         self._timer: asyncio.TimerHandle | None = None
         self._latest = 0.0
+        self._lost: dict[str, Subject] = {}
+        self._missing = asyncio.Event()
 
     def begin(self) -> None:
         """All policies are known: the scan starts."""
@@ -90,11 +94,29 @@ class Changes:
         if self._begun:
             self._aim()
 
-    async def revisit(self, subject: Subject) -> None:
+    def shares(self) -> None:
+        """Other objects are this replica's now: nobody else rids their reports of what is no longer in force."""
+        if self._begun:
+            self._aim()
+
+    def lost(self, subject: Subject) -> None:
         """Somebody deleted or changed a report: when its object lives, it is made anew."""
-        if self._begun and self._inventory.holds(subject.uid):
-            group = subject.api_version.rpartition("/")[0]
-            await self._inventory.revisit(group, subject.kind, subject.name, subject.namespace)
+        if not self._begun or not self._inventory.holds(subject.uid):
+            return
+        if len(self._lost) < MOST_LOST:
+            self._lost[subject.uid] = subject
+            self._missing.set()
+        elif (collection := self._inventory.find(_group(subject), subject.kind)) is not None:
+            collection.sweep(subject.namespace)
+
+    async def run(self) -> None:
+        """Makes lost reports anew until cancelled."""
+        while True:
+            await self._missing.wait()
+            self._missing.clear()
+            while self._lost:
+                subject = self._lost.pop(next(iter(self._lost)))
+                await self._inventory.revisit(_group(subject), subject.kind, subject.name, subject.namespace)
 
     def _gather(self, changed: Iterable[PolicyKey]) -> None:
         """Once for all policies that change within a moment: each time all objects that they reach are read."""
@@ -123,4 +145,8 @@ class Changes:
         wanted = self._in_force.aim(self._discovery())
         self._inventory.want(wanted)
         kinds = {(resource.group, resource.kind) for resource in wanted.values()}
-        self._aggregator.prune(lambda subject: (subject.api_version.rpartition("/")[0], subject.kind) not in kinds)
+        self._aggregator.prune(lambda subject: (_group(subject), subject.kind) not in kinds)
+
+
+def _group(subject: Subject) -> str:
+    return subject.api_version.rpartition("/")[0]

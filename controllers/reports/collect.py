@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controllers.cluster import ephemeral_reports
-from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.client import FAILURES, ApiError, Client, segment
+from controllers.cluster.discovery import Discovery
 from controllers.cluster.ephemeral_reports import Stored
 from controllers.cluster.lease import now_utc
 from controllers.cluster.watch import Changed, PagedEvent, Target, backoff, follow_pages, pages
@@ -23,7 +24,7 @@ from controllers.reports.forms import OURS
 from controllers.reports.in_force import Origin, Rules
 from controllers.reports.inventory import Inventory
 from engine import report
-from engine.report import Subject
+from engine.report import Row, Subject
 
 SELECTOR = f"{OURS},{ephemeral_reports.SOURCE}!=background-scan"
 TARGETS = tuple(
@@ -35,7 +36,9 @@ HOLD = 2.0
 PATIENCE = 120.0
 """Seconds after which a report whose object never appeared is dropped."""
 GLANCE = 5.0
-"""Seconds for which an object is looked for however old its report seems: our clock may be ahead of the API server's."""
+"""Seconds for which an object is looked for however old its report seems (our clock may be ahead of the API server's), and
+however many others wait for their turn.
+"""
 OUTSTANDING = 200
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 logger = logging.getLogger("pyvern.collect")
@@ -50,6 +53,7 @@ class Collector:
         *,
         aggregator: Aggregator,
         inventory: Inventory,
+        discovery: Callable[[], Discovery],
         rules: Callable[[], Rules],
         allowed: frozenset[str],
         mine: Callable[[str], bool],
@@ -59,6 +63,7 @@ class Collector:
         self._client = client
         self._aggregator = aggregator
         self._inventory = inventory
+        self._discovery = discovery
         self._rules = rules
         self._allowed = allowed
         self._mine = mine
@@ -131,52 +136,71 @@ class Collector:
         """True when nothing is left to do. `waited`: seconds for which it has been tried."""
         subject = await self._existing(stored)
         if subject is None:
-            if waited < self._patience and (age(stored.created) < self._patience or waited < GLANCE):
+            if not self._given_up(stored, waited):
                 return False
-            logger.debug("%s: %s never appeared", stored.path, stored.subject)
+            logger.info("%s is dropped: there is no %s", stored.path, _named(stored))
             await self._client.delete(stored.path)
             return True
         if age(stored.created) < self._hold:
             if not stored.owned:
                 await self._client.merge(stored.path, {"metadata": {"ownerReferences": [subject.owner()]}})
             await asyncio.sleep(self._hold)
-        rules = self._rules()
-        scanned = self._is_scanned(stored)
-        rows = [
-            one
-            for one in stored.rows
-            if one["result"] in self._allowed and not (scanned and rules.get(report.key(one)[:3]) is Origin.SCAN)
-        ]
+        rows = self._rows(stored, subject)
         if rows:
             await self._aggregator.admitted(subject, rows)
         await self._client.delete(stored.path)
         return True
 
-    def _is_scanned(self, stored: Stored) -> bool:
-        collection = self._inventory.find(stored.resource.group, stored.subject.kind)
-        return collection is not None and not collection.error
+    def _given_up(self, stored: Stored, waited: float) -> bool:
+        """Has its object been looked for long enough? Objects that were refused elsewhere never come, and others wait."""
+        if waited >= self._patience:
+            return True
+        return waited >= GLANCE and (age(stored.created) >= self._patience or len(self._tasks) >= OUTSTANDING)
+
+    def _rows(self, stored: Stored, subject: Subject) -> list[Row]:
+        """What the scan does not find itself."""
+        collection = self._inventory.find(stored.resource.group, subject.kind)
+        scanned = collection is not None and not collection.error
+        rules = self._rules()
+        return [
+            one
+            for one in stored.rows
+            if one.get("result") in self._allowed and not (scanned and rules.get(report.key(one)[:3]) is Origin.SCAN)
+        ]
 
     async def _existing(self, stored: Stored) -> Subject | None:
         """The object as it is stored, None when it is not (yet) there. Without the right to look it counts as there."""
-        subject = stored.subject
-        if subject.uid and self._inventory.holds(subject.uid):
+        resource = stored.resource
+        kind = self._discovery().kind_of(resource)
+        if kind is None or stored.subject.name in ("", ".", ".."):
+            return None
+        subject = replace(stored.subject, kind=kind.kind)
+        mark = self._aggregator.marks.get(subject.uid)
+        if mark is not None and mark.subject == subject:
             return subject
-        group, version, plural = stored.resource
-        base = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        if self._inventory.holds(subject.uid) and not self._rows(stored, subject):
+            return subject  # nothing of it will be written
+        base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
         within = f"/namespaces/{subject.namespace}" if subject.namespace else ""
         try:
-            path = f"{base}{within}/{plural}/{subject.name}"
+            path = f"{base}{within}/{resource.resource}/{segment(subject.name)}"
             found = await self._client.call("GET", path, accept=METADATA)
         except ApiError as error:
-            if error.status == 403 and subject.uid:
+            if error.status == 403 and subject.uid and mark is None and not self._inventory.holds(subject.uid):
                 return subject
-            if error.not_found:
+            if error.status in (403, 404, 405):
                 return None
             raise
         uid = found["metadata"]["uid"]
         if subject.uid and uid != subject.uid:
             return None
         return replace(subject, uid=uid)
+
+
+def _named(stored: Stored) -> str:
+    subject = stored.subject
+    name = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
+    return f"{subject.kind or 'object'} {name}" + (f" of uid {subject.uid}" if subject.uid else "")
 
 
 def age(created: str) -> float:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 
-from controllers.cluster.client import FAILURES, ApiError, Client
+from controllers.cluster.client import FAILURES, ApiError, Client, segment
 from controllers.cluster.discovery import Resource
 from controllers.cluster.ephemeral_reports import content_hash
 from controllers.cluster.watch import Changed, Page, PagedEvent, Target, backoff, follow_pages, pages
@@ -41,7 +41,7 @@ class Collection:
         self.namespaces: set[str] | None = set()
         """Namespaces to sweep; None: all."""
         self.touched: set[str] | None = None
-        """Uids that the watch told of during a sweep, whose pages may be older."""
+        """Uids that were inspected or went during a sweep, whose pages may be older."""
 
     @property
     def path(self) -> str:
@@ -53,7 +53,7 @@ class Collection:
         return Target(f"{self.path}{within}/{self.resource.plural}")
 
     def object_path(self, name: str, namespace: str) -> str:
-        return f"{self.target(namespace).path}/{name}"
+        return f"{self.target(namespace).path}/{segment(name)}"
 
     def sweep(self, namespace: str = "") -> None:
         """All objects, or those of one namespace, shall be looked at again."""
@@ -84,7 +84,8 @@ class Inventory:
         self._client = client
         self._inspect = inspect
         self._slots = asyncio.Semaphore(workers)
-        self._looking: dict[str, asyncio.Event] = {}
+        self._looking: dict[str, tuple[asyncio.Event, str]] = {}
+        """Objects that are being inspected, in which version."""
         self._workers = workers
         self._mine = mine
         self._object_changed = changed
@@ -182,12 +183,11 @@ class Inventory:
             collection.listed.set()
 
     async def _changed(self, collection: Collection, event: Changed) -> None:
-        uid = event.object["metadata"]["uid"]
-        if collection.touched is not None:
-            collection.touched.add(uid)
         collection.error = ""
         if event.type == "DELETED":
+            uid = event.object["metadata"]["uid"]
             collection.hashes.pop(uid, None)
+            _note(collection, uid)
         else:
             await self._look(collection, event.object, again=False)
 
@@ -208,8 +208,12 @@ class Inventory:
     async def _look(self, collection: Collection, document: Object, *, again: bool, newer: Container[str] = ()) -> None:
         """`newer`: uids of which a newer body has been seen; it was judged by the policies of now as well."""
         uid = document["metadata"]["uid"]
+        version = document["metadata"].get("resourceVersion") or ""
         while (busy := self._looking.get(uid)) is not None:  # two bodies of one object are judged one after the other
-            await busy.wait()
+            done, judged = busy
+            await done.wait()
+            if version.isdigit() and judged.isdigit() and int(version) < int(judged):
+                return
         if uid in newer:
             return
         if not self._mine(uid):
@@ -219,9 +223,12 @@ class Inventory:
         before = collection.hashes.get(uid)
         if again or before != digest:
             collection.hashes[uid] = digest
+            if not again:
+                _note(collection, uid)
             if before is not None and before != digest:
                 self._object_changed(uid)
-            done = self._looking[uid] = asyncio.Event()
+            done = asyncio.Event()
+            self._looking[uid] = done, version
             try:
                 async with self._slots:
                     await self._inspect(collection.resource, document, again)
@@ -257,5 +264,10 @@ class Inventory:
     async def _sweep(self, collection: Collection, target: Target, touched: set[str]) -> None:
         async for page, _ in pages(self._client, target, size=PAGE):
             # INVARIANT (newest wins): the watch may have shown a newer body than this page has; it was judged by the
-            # policies of now, because they changed before the list began.
+            # policies of now, because they changed before the list began. What it showed without new content was not judged.
             await self._look_at_all(collection, page.objects, again=True, newer=touched)
+
+
+def _note(collection: Collection, uid: str) -> None:
+    if collection.touched is not None:
+        collection.touched.add(uid)

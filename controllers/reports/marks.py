@@ -24,6 +24,10 @@ OTHERS = "reports.pyvern.io/others"
 """Annotation: the policies of the rows that do not come from the scan."""
 
 
+UNKNOWN = "unknown"
+"""In place of a fingerprint: what the rows of the scan say must be read. Reports that Kyverno left behind are so."""
+
+
 @dataclass(slots=True)
 class Mark:
     """What is known of a stored report: whose it is, what its scan said, which policies its other rows come from."""
@@ -54,6 +58,7 @@ class Marks:
         self._lost = lost
         self._listed = {target: asyncio.Event() for target in form.targets}
         self._known: dict[str, Mark] = {}
+        self._missed: dict[str, Changed] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -76,6 +81,12 @@ class Marks:
     def forget(self, uid: str) -> None:
         """The report is gone."""
         self._known.pop(uid, None)
+
+    def settle(self, uid: str) -> None:
+        """Its report is no longer being written: what was heard of it meanwhile counts now."""
+        event = self._missed.pop(uid, None)
+        if event is not None:
+            self._changed(event)
 
     async def wait(self) -> None:
         """Until all stored reports are known."""
@@ -100,8 +111,11 @@ class Marks:
                 seen.add(self._keep(item))
             if event.last:
                 for uid, mark in list(self._known.items()):
-                    if uid not in seen and cluster is not bool(mark.subject.namespace):
+                    # what was written here after the list was made is on none of its pages
+                    vanished = uid not in seen and _older(mark.version, event.version)
+                    if vanished and cluster is not bool(mark.subject.namespace) and not self._busy(uid):
                         del self._known[uid]
+                        self._lost(mark.subject)
                 seen.clear()
                 self._listed[target].set()
 
@@ -110,19 +124,22 @@ class Marks:
     def _changed(self, event: Changed) -> None:
         metadata = event.object["metadata"]
         uid = self._form.uid(metadata["name"])
+        if self._busy(uid):
+            self._missed[uid] = event
+            return
         mark = self._known.get(uid)
+        if mark is not None and _older(metadata["resourceVersion"], mark.version):
+            return  # from before our own write
         if event.type == "DELETED":
-            if mark is not None and not self._busy(uid):
+            if mark is not None:
                 del self._known[uid]
                 self._lost(mark.subject)
-        elif mark is None or mark.version != metadata["resourceVersion"]:
-            if self._busy(uid) or (mark is not None and _older(metadata, mark.version)):
-                return
-            foreign = mark is not None and int(metadata.get("generation") or 0) > mark.generation
-            self._keep(event.object)
-            if foreign and mark is not None and notes_of(metadata) == mark.notes:
-                self._known[uid].scan = "changed by somebody else"
-                self._lost(mark.subject)
+            return
+        foreign = mark is not None and int(metadata.get("generation") or 0) > mark.generation
+        self._keep(event.object)
+        if foreign and mark is not None and notes_of(metadata) == mark.notes:
+            self._known[uid].scan = UNKNOWN
+            self._lost(mark.subject)
 
     def _keep(self, item: Object) -> str:
         metadata = item["metadata"]
@@ -136,7 +153,9 @@ class Marks:
             uid,
         )
         if not self._busy(uid):
-            self._known[uid] = _mark(subject, metadata)
+            mark = self._known[uid] = _mark(subject, metadata)
+            if not mark.notes and owner.get("uid") == uid:
+                mark.scan = UNKNOWN
         return uid
 
 
@@ -153,7 +172,6 @@ def notes_of(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {name: notes[name] for name in (SCAN, OTHERS) if notes.get(name)}
 
 
-def _older(metadata: Mapping[str, Any], version: str) -> bool:
-    """Is this an event from before our own write? Versions of one resource grow."""
-    mine, theirs = version, str(metadata["resourceVersion"])
-    return mine.isdigit() and theirs.isdigit() and int(theirs) <= int(mine)
+def _older(version: str, than: str) -> bool:
+    """Is one version of a resource as old as another, or older? They grow."""
+    return version.isdigit() and than.isdigit() and int(version) <= int(than)

@@ -76,6 +76,8 @@ class Observer:
             yield Event("Warning", reason, "Resource Passed", resource, note, policy, SOURCE)
             told = f"{identity.kind} {identity.key}"
             if now - self._told.get(told, float("-inf")) > POLICY_EVENT_EVERY:
+                if len(self._told) >= MAX_CELLS:
+                    self._told = {name: at for name, at in self._told.items() if now - at <= POLICY_EVENT_EVERY}
                 self._told[told] = now
                 note = "; ".join(f"[{result.rule.name}] {result.status}; {result.message}" for result in failed)
                 yield Event("Warning", reason, "Resource Passed", policy, f"{resource.text}: {note}", resource, SOURCE)

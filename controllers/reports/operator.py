@@ -64,7 +64,7 @@ class Reports(Operator):
             self._client,
             self.form,
             rules=lambda: self.in_force.rules,
-            lost=lambda subject: self._tasks.spawn("revisit", self.changes.revisit(subject)),
+            lost=lambda subject: self.changes.lost(subject),
             mine=self.members.mine,
             counted=counter(self.metrics, "pyvern_reports"),
             limit=flags.maxBackgroundReports if self.form is forms.EPHEMERAL_REPORTS else 0,
@@ -101,6 +101,7 @@ class Reports(Operator):
             self._client,
             aggregator=self.aggregator,
             inventory=self.inventory,
+            discovery=lambda: self.kinds.discovery,
             rules=lambda: self.in_force.rules,
             allowed=flags.allowedResults,
             mine=self.members.mine,
@@ -127,6 +128,7 @@ class Reports(Operator):
         await self.aggregator.wait()
         self.ready = True
         self.changes.begin()
+        self._tasks.spawn("lost reports", self.changes.run())
         if self.flags.aggregateReports and self.flags.admissionReports and self.flags.policyReports:
             self._tasks.spawn("ephemeral reports", self._collector.run())
         self._tasks.spawn("interval", self._rescan_for_ever())
@@ -153,6 +155,7 @@ class Reports(Operator):
     def _members_changed(self) -> None:
         """Some objects have come to this replica, some have left it."""
         self.inventory.sweep()
+        self.changes.shares()
         if self.ready:
             self._tasks.spawn("ephemeral reports of others", self._collector.again())
 

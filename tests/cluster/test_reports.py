@@ -95,6 +95,19 @@ def test_a_report_that_somebody_deletes_comes_back(api: Api) -> None:
     until(lambda: (api.find(path) or {}).get("metadata", {}).get("uid") not in (None, first))
 
 
+def test_reports_that_are_deleted_all_at_once_come_back(api: Api) -> None:
+    names = [f"x{number}" for number in range(250)]
+    for name in names:
+        api.ask(MAPS, method="POST", body=config_map(name))
+    api.ask(CPOL, method="POST", body=policy("teams"))
+    wanted = {name: {"teams": "fail"} for name in names}
+    wait_for(api, wanted, timeout=30)
+    first = {report["metadata"]["uid"] for report in api.ask(POLR)["items"]}
+    api.ask(POLR, method="DELETE")
+    wait_for(api, wanted, timeout=30)
+    assert not first & {report["metadata"]["uid"] for report in api.ask(POLR)["items"]}
+
+
 def test_an_object_of_a_megabyte_has_a_report(api: Api) -> None:
     api.ask(MAPS, method="POST", body={**config_map("big"), "data": {"text": "x" * 1_000_000}})
     api.ask(CPOL, method="POST", body=policy("teams"))

@@ -147,6 +147,8 @@ def test_what_happened_while_the_api_server_was_restarted_is_not_missed(
     os.kill(operator, signal.SIGSTOP)
     try:
         api.ask(f"{MAPS}/goes", method="DELETE")
+        (report,) = _about(api, "stays")
+        api.ask(f"{POLR}/{report['metadata']['name']}", method="DELETE")
         api.ask(f"{MAPS}/changes", method="PUT", body=config_map("changes", team="a"))
         api.ask(MAPS, method="POST", body=config_map("comes"))
         with open(f"/proc/{server}/cmdline", "rb") as file:

@@ -10,7 +10,7 @@ from typing import Any
 
 from controllers.cluster.client import Client
 from controllers.cluster.credentials import Credentials
-from controllers.cluster.discovery import Resource
+from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.facts import World
 from controllers.cluster.namespaces import Namespaces
 from controllers.reports import forms
@@ -115,6 +115,7 @@ class Cluster:
             client,
             aggregator=self.aggregator,
             inventory=self.inventory,
+            discovery=lambda: Discovery.of((PODS, MAPS)),
             rules=rules,
             allowed=RESULTS,
             mine=lambda uid: True,

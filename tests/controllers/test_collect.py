@@ -6,7 +6,14 @@ import asyncio
 import time
 
 from controllers.cluster.client import Client
-from controllers.cluster.ephemeral_reports import Draft, EphemeralReports, content_hash
+from controllers.cluster.ephemeral_reports import (
+    NAME_ANNOTATION,
+    NAMESPACE_ANNOTATION,
+    RESOURCE,
+    Draft,
+    EphemeralReports,
+    content_hash,
+)
 from controllers.reports import collect
 from engine import GroupVersionResource, Object
 from engine.report import Subject
@@ -114,6 +121,49 @@ def test_a_report_whose_object_never_appeared_is_dropped_in_the_end(place: Place
             await until(lambda: not place.all(place.ephr))
             assert place.reports() == {}
             assert cluster.writes() == 0
+
+    asyncio.run(run())
+
+
+def test_reports_that_make_no_sense_go_and_do_no_harm(place: Place) -> None:
+    """Names that lead elsewhere, another kind or namespace than the object's, rows without result."""
+
+    async def run() -> None:
+        metadata = place.pod("x")["metadata"]
+        about = {f"{RESOURCE}.version": "v1", f"{RESOURCE}.gvr": "pods.v1", f"{RESOURCE}.kind": "Pod"}
+        mine = {**about, f"{RESOURCE}.uid": metadata["uid"]}
+        fine = {NAME_ANNOTATION: "x", NAMESPACE_ANNOTATION: place.namespace}
+        nonsense: list[tuple[Object, Object, list[Object]]] = [
+            ({}, {}, [row("admission")]),
+            (mine, fine, [{"policy": "admission", "rule": "team"}]),
+            (about, {NAME_ANNOTATION: "../../secrets/x"}, [row("admission")]),
+            (about, {NAME_ANNOTATION: "?watch=1"}, [row("admission")]),
+            (about, {NAME_ANNOTATION: ".."}, [row("admission")]),
+            ({**mine, f"{RESOURCE}.gvr": "foos.v1"}, fine, [row("admission")]),
+            ({**mine, f"{RESOURCE}.uid": "ABC"}, fine, [row("admission")]),
+        ]
+        labels = {"app.kubernetes.io/managed-by": "kyverno"}
+        owner = {"apiVersion": "", "kind": "", "name": "", "uid": ""}
+        policies = place.policy(), place.policy("admission", background=False)
+        async with running(place, *policies, collecting=True, hold=0.0, patience=1.0) as cluster:
+            await cluster.settled({"x": {"teams": "fail"}})
+            for more, notes, rows in nonsense:
+                document = {
+                    "apiVersion": "reports.kyverno.io/v1",
+                    "kind": "EphemeralReport",
+                    "metadata": {"generateName": "n-", "labels": {**labels, **more}, "annotations": notes},
+                    "spec": {"owner": owner, "results": rows},
+                }
+                place.api.ask(place.ephr, method="POST", body=document)
+            await until(lambda: not place.all(place.ephr))
+            await cluster.settled({"x": {"teams": "fail"}})
+            elsewhere = {**mine, f"{RESOURCE}.kind": "Foo"}
+            document["metadata"] = {"generateName": "n-", "labels": {**labels, **elsewhere}}
+            document["metadata"]["annotations"] = {NAME_ANNOTATION: "x", NAMESPACE_ANNOTATION: "default"}
+            place.api.ask(place.ephr, method="POST", body=document)
+            await cluster.settled({"x": {"teams": "fail", "admission": "fail"}})
+            (report,) = place.all(place.polr)
+            assert report["scope"]["kind"] == "Pod"
 
     asyncio.run(run())
 

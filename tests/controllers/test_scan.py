@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
+from controllers.cluster.client import Client
+from controllers.cluster.discovery import Resource
 from controllers.cluster.ephemeral_reports import content_hash
-from engine import Object
-from tests.controllers.line import until
+from controllers.reports import forms
+from controllers.reports.aggregate import Aggregator
+from controllers.reports.in_force import rules_of
+from controllers.reports.inventory import Inventory
+from engine import Effect, Object, compile_policy
+from engine.report import Subject
+from tests.controllers.line import line, until
 from tests.controllers.scanning import KINDS, MAPS, Place, pod, running
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -38,6 +46,124 @@ def test_a_change_is_scanned_at_once_and_a_change_of_status_is_not(place: Place)
             assert cluster.scanned() == ["x", "later"]
             place.label("x", team="a")
             await cluster.settled({"x": {"teams": "pass"}, "later": {"teams": "fail"}})
+
+    asyncio.run(run())
+
+
+def test_an_object_whose_status_changes_during_a_sweep_is_judged_by_it(place: Place) -> None:
+    async def run() -> None:
+        for name in ("a", "b"):
+            place.pod(name)
+        seen: list[tuple[str, bool]] = []
+        gate = asyncio.Event()
+        gate.set()
+
+        async def inspect(_: Resource, document: Object, again: bool) -> None:
+            if document["metadata"].get("namespace") == place.namespace:
+                seen.append((document["metadata"]["name"], again))
+                await gate.wait()
+
+        async with Client(place.credentials) as client:
+            inventory = Inventory(client, inspect, workers=1)
+            inventory.want(KINDS)
+            await until(lambda: len(seen) == 2)
+            seen.clear()
+            gate.clear()
+            inventory.sweep()
+            await until(lambda: seen)
+            first = seen[0][0]
+            other = "b" if first == "a" else "a"
+            place.merge(f"{place.pods}/{other}/status", {"status": {"phase": "Running"}})
+            uid = place.pod("later")["metadata"]["uid"]
+            await until(lambda: inventory.holds(uid))
+            gate.set()
+            await until(lambda: len(seen) >= 3)
+            await inventory.stop()
+        assert sorted(seen) == [("a", True), ("b", True), ("later", False)]
+
+    asyncio.run(run())
+
+
+def test_names_that_mean_something_in_urls(place: Place) -> None:
+    roles = Resource(
+        "rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", False, True, frozenset({"list", "watch"})
+    )
+    name = f"{place.namespace} a?b#c:d"
+
+    async def run() -> None:
+        place.api.ask(f"{RBAC}/clusterroles", method="POST", body={"metadata": {"name": name}, "rules": []})
+        seen: list[str] = []
+
+        async def inspect(_: Resource, document: Object, again: bool) -> None:
+            if document["metadata"]["name"] == name:
+                seen.append(document["metadata"]["name"])
+
+        async with Client(place.credentials) as client:
+            inventory = Inventory(client, inspect)
+            inventory.want({("rbac.authorization.k8s.io", "clusterroles"): roles})
+            await until(lambda: seen)
+            await inventory.revisit("rbac.authorization.k8s.io", "ClusterRole", name, "")
+            await inventory.stop()
+        assert seen == [name, name]
+
+    try:
+        asyncio.run(run())
+    finally:
+        place.api.ask(f"{RBAC}/clusterroles/{quote(name)}", method="DELETE")
+
+
+def test_a_report_that_kyverno_left_behind_says_what_is_true_now(place: Place) -> None:
+    """It names nothing of ours, and its object has nothing to report any more."""
+
+    def left(document: Object, kind: str) -> Object:
+        owner = {"apiVersion": "v1", "kind": kind, **{key: document["metadata"][key] for key in ("name", "uid")}}
+        row = {"source": "kyverno", "policy": "gone", "rule": "r", "result": "fail"}
+        labels = {"app.kubernetes.io/managed-by": "kyverno"}
+        return {
+            "apiVersion": "wgpolicyk8s.io/v1alpha2",
+            "kind": "PolicyReport",
+            "metadata": {"name": owner["uid"], "labels": labels, "ownerReferences": [owner]},
+            "scope": {**owner, "namespace": place.namespace},
+            "results": [row],
+        }
+
+    async def run() -> None:
+        silent = place.pod("silent")
+        other = place.api.ask(place.maps, method="POST", body={"metadata": {"name": "other"}})
+        for document, kind in ((silent, "Pod"), (other, "ConfigMap")):
+            place.api.ask(place.polr, method="POST", body=left(document, kind))
+        foreign = {**left(other, "ConfigMap"), "metadata": {**left(other, "ConfigMap")["metadata"], "name": "foreign"}}
+        place.api.ask(place.polr, method="POST", body=foreign)
+        async with running(place) as cluster:
+            cluster.aggregator.prune(lambda subject: subject.kind != "Pod")
+            await until(lambda: [one["metadata"]["name"] for one in place.all(place.polr)] == ["foreign"])
+
+    asyncio.run(run())
+
+
+def test_rows_that_could_not_be_written_never_come_after_newer_ones(place: Place) -> None:
+    def rows(result: str) -> list[Object]:
+        return [{"source": "kyverno", "policy": "teams", "rule": "team", "result": result, "scored": True}]
+
+    async def run() -> None:
+        subject = Subject.of({"apiVersion": "v1", "kind": "Pod", **place.pod("x")})
+        policies = [compile_policy(place.policy())]
+        async with line(place.credentials) as (proxy, client):
+            aggregator = Aggregator(
+                client, forms.POLICY_REPORTS, rules=lambda: rules_of(policies, scanning=True, reporting=tuple(Effect))
+            )
+            task = asyncio.create_task(aggregator.run(2))
+            await aggregator.wait()
+            proxy.cut()
+            await aggregator.scanned(subject, rows("fail"))
+            before = proxy.tried
+            await until(lambda: proxy.tried > before + 1)
+            proxy.mend()
+            await aggregator.scanned(subject, rows("pass"))
+            await until(lambda: not aggregator.waiting)
+            assert place.reports() == {"x": {"teams": "pass"}}
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(run())
 
