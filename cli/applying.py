@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from cli import render, report
+from cli import render, report, unknown_policies
 from cli.apply import Options
 from cli.definitions import load_definitions
 from cli.errors import InputError
@@ -109,7 +109,12 @@ def _given(options: Options) -> Given:
         resources = load_resources(options.resources, kinds=kinds)
         described = [item.object for item in resources.items]
         cluster = FakeCluster([*described, *beside], kinds=kinds)
-    exceptions, faults = _exceptions(options, policies, resources, found)
+    of_files, faults = _exceptions(options, policies, resources)
+    stored, unusable = exceptions_from(found)
+    by_name: dict[str, PolicyException] = {}
+    for exception in (*of_files, *stored):
+        by_name.setdefault(exception.identity.key, exception)
+    exceptions = list(by_name.values())
     now = time.time_ns()
     over = [f"exception {one.identity.key} has expired and exempts nothing" for one in exceptions if one.expired(now)]
     world = World(
@@ -133,7 +138,9 @@ def _given(options: Options) -> Given:
     unsupported, left_out = _others(policies)
     without, nothing = _empty(policies)
     faults = [*policies.errors, *unread, *unsupported, *nothing, *resources.errors, *targets.errors, *parameters.errors, *faults]
-    return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without, *over])
+    faults += unusable
+    strangers = [*unknown_policies.of_exceptions(of_files, policies), *unknown_policies.of_bindings(policies)]
+    return Given(policies, resources, world, faults, [*resources.warnings, *left_out, *without, *strangers, *over])
 
 
 def _empty(policies: Policies) -> tuple[list[str], list[InputError]]:
@@ -161,19 +168,14 @@ def rule_count(policies: Iterable[Policy]) -> int:
     return sum(len(policy.rules) if policy.identity.kind in render.KYVERNO_KINDS else 1 for policy in policies)
 
 
-def _exceptions(
-    options: Options, policies: Policies, resources: Resources, found: Sequence[Document]
-) -> tuple[list[PolicyException], list[InputError]]:
-    """The exceptions of files, then those `found` in a cluster; of two with the same name the first stays."""
+def _exceptions(options: Options, policies: Policies, resources: Resources) -> tuple[list[PolicyException], list[InputError]]:
+    """The exceptions of files."""
     exceptions, faults = load_exceptions(options.exceptions)
     documents = [*policies.exceptions] if options.exceptions_within_policies else []
     if options.exceptions_within_resources:
         documents += [item.document for item in resources.items if (item.kind.group, item.kind.kind) == EXCEPTION]
-    more, more_faults = exceptions_from([*documents, *found])
-    known: dict[str, PolicyException] = {}
-    for one in (*exceptions, *more):
-        known.setdefault(one.identity.key, one)
-    return list(known.values()), [*faults, *more_faults]
+    more, more_faults = exceptions_from(documents)
+    return [*exceptions, *more], [*faults, *more_faults]
 
 
 def _values(options: Options) -> Values:

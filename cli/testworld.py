@@ -17,6 +17,7 @@ from cli.offline_facts import Mock, OfflineFacts, entry_values, registry_source
 from cli.policies import Policies, load_exceptions, load_policies
 from cli.resources import Resources, completed, load_resources, namespace_of
 from cli.testfile import TestFile
+from cli.unknown_policies import of_bindings, of_exceptions, of_rows
 from cli.values import (
     NO_CONTEXT,
     NO_VALUES,
@@ -66,6 +67,8 @@ def set_up(test: TestFile, rows: Sequence[Row], say: Say, *, registry: bool = Fa
     say("  Loading exceptions ...")
     exceptions, faults = load_exceptions(test.paths("exceptions"))
     _must_load(faults)
+    for warning in (*of_exceptions(exceptions, policies), *of_bindings(policies), *of_rows(rows, policies)):
+        say(f"  Warning: {warning}")
     load = _remembered(lambda file: _objects([test.path(file)], kinds))
     context = load_context(test.path(content["context"])) if content.get("context") else NO_CONTEXT
     known = [*objects, *targets, *parameters]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from controllers.cluster.events import Event, Events, Reference
+from controllers.cluster.exceptions import count_hits
 from controllers.cluster.generating import (
     CLONE_SOURCE,
     POLICY_NAME,
@@ -24,6 +25,7 @@ from controllers.cluster.generating import (
     trigger_of,
     wants_copied,
 )
+from controllers.cluster.metrics import Metrics
 from controllers.cluster.requests import as_it_is
 from controllers.cluster.update_request_writer import Writer
 from controllers.cluster.update_requests import Item, UpdateRequest, kept
@@ -44,13 +46,22 @@ class Passed(NamedTuple):
     among: Among
 
 
+class FollowedUp(NamedTuple):
+    """What a request leaves to do, the `errors` of rules that cannot be carried out, and the results of those `exempted`."""
+
+    updates: tuple[UpdateRequest, ...] = ()
+    errors: tuple[Result, ...] = ()
+    exempted: tuple[Result, ...] = ()
+
+
 class FollowUp:
     """Takes requests without waiting and works off the request path."""
 
-    def __init__(self, writer: Writer, events: Events, *, account: str, capacity: int = 20_000) -> None:
+    def __init__(self, writer: Writer, events: Events, metrics: Metrics, *, account: str, capacity: int = 20_000) -> None:
         """`account`: the user name of the background controller."""
         self._writer = writer
         self._events = events
+        self._metrics = metrics
         self._account = account
         self._capacity = capacity
         self._waiting: deque[Passed] = deque()
@@ -79,7 +90,9 @@ class FollowUp:
             self._work(self._waiting.popleft())
 
     def _work(self, passed: Passed) -> None:
-        updates, errors = updates_of(passed.policies, passed.request, among=passed.among, account=self._account)
+        updates, errors, exempted = updates_of(passed.policies, passed.request, among=passed.among, account=self._account)
+        if self._metrics.exposure.counts(passed.request.namespace):
+            count_hits(self._metrics, exempted, "admission_request")
         for update in updates:
             self._writer.put(update)
         for result in errors:
@@ -93,42 +106,42 @@ def failure(request: Request, result: Result) -> Event:
     return Event("Warning", "PolicyError", "None", Reference.of_policy(result.rule.policy), note, resource)
 
 
-def updates_of(
-    policies: PolicySet, request: Request, *, among: Among, account: str
-) -> tuple[tuple[UpdateRequest, ...], tuple[Result, ...]]:
-    """The UpdateRequests that a request gives cause for, and the rules that err on it whatever else is known. Pure.
+def updates_of(policies: PolicySet, request: Request, *, among: Among, account: str) -> FollowedUp:
+    """The UpdateRequests that a request gives cause for, and rules that come to nothing whatever else is known. Pure.
 
     `account` is the background controller's user name: what it does starts no rule that skips background requests.
     """
     if request.dry_run:
-        return (), ()
+        return FollowedUp()
     own = request.user is not None and request.user.username == account
     updates: list[UpdateRequest] = []
-    errors: list[Result] = []
+    nothing: list[Result] = []
     for policy, selected in policies.select(request, IN_BACKGROUND):
         if policy.admission and among(policy):
             rules = tuple(rule for rule in selected if not (own and rule.skip_background_requests))
-            updates += _of_trigger(policies, policy, rules, request, errors)
+            updates += _of_trigger(policies, policy, rules, request, nothing)
     if not own and not request.subresource and request.operation != "CONNECT":
         if request.old_object is not None:
             updates += _of_downstream(policies, request, among)
         updates += _of_source(policies, request, among)
-    return tuple(updates), tuple(errors)
+    errors = tuple(result for result in nothing if result.status is Status.ERROR)
+    exempted = tuple(result for result in nothing if result.exceptions)
+    return FollowedUp(tuple(updates), errors, exempted)
 
 
 # The request is about a trigger
 
 
 def _of_trigger(
-    policies: PolicySet, policy: Policy, rules: tuple[Rule, ...], request: Request, errors: list[Result]
+    policies: PolicySet, policy: Policy, rules: tuple[Rule, ...], request: Request, nothing: list[Result]
 ) -> Iterator[UpdateRequest]:
     if not rules:
         return
     trigger = Reference.of_request(request)
     generating: list[Item] = []
     for rule, result in _asked(policies, policy, rules, as_it_is(request)):
-        if result is not None and result.status is Status.ERROR:
-            errors.append(result)
+        if result is not None and (result.status is Status.ERROR or result.exceptions):
+            nothing.append(result)
         elif rule.effect is Effect.MUTATE_EXISTING:
             if result is None or result.status is Status.PASS:
                 yield _update("mutate", policy, (Item(rule.name, trigger),), trigger, request, key=rule.name)

@@ -70,7 +70,7 @@ class Admission(WebhookOperator):
             threshold=lambda: self.settings.update_request_threshold,
             counted=self._update_counted,
         )
-        self.follow_up = FollowUp(self.updates, self.events, account=flags.backgroundServiceAccountName)
+        self.follow_up = FollowUp(self.updates, self.events, self.metrics, account=flags.backgroundServiceAccountName)
         self.reviewer = Reviewer(
             policies=self.policies,
             namespaces=self.namespaces,

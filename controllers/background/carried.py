@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from controllers.background.generation import Made, OutOfReach
@@ -9,7 +10,7 @@ from controllers.background.objects import Unserved
 from controllers.background.targets import Target
 from controllers.cluster.client import ApiError, Unreachable
 from controllers.cluster.events import Reference
-from engine import EngineError, Policy, Request, Rule
+from engine import EngineError, Policy, Request, Result, Rule
 
 FAILING = (EngineError, ApiError, Unreachable, Unserved, OutOfReach)
 """What keeps one rule from being carried out and leaves the others alone."""
@@ -26,3 +27,14 @@ class Carried:
     made: list[Made] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    skipped: Result | None = None
+    """The answer of a generate rule that exceptions kept from generating for the trigger."""
+
+    def exempted(self) -> Iterator[Result]:
+        """What exceptions kept the rule from doing: one result for the trigger, or one for each target."""
+        if self.skipped is not None:
+            yield self.skipped
+        for target in self.targets:
+            outcome = target.outcome
+            if outcome.exceptions:
+                yield Result(self.rule, outcome.status, outcome.message, outcome.properties, exceptions=outcome.exceptions)

@@ -200,6 +200,7 @@ class LifeCycle:
             one.failures.append(EvaluationError(result.message))
             return
         if result is not None and result.exceptions:
+            one.skipped = result
             return
         wanted = result.generated if result is not None and result.status is Status.PASS else ()
         if not wanted and not synchronize:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from controllers.background.carried import Carried
 from controllers.cluster.ephemeral_reports import Draft, EphemeralReports, content_hash
 from controllers.cluster.events import Event, Events, Reference
+from controllers.cluster.exceptions import count_hits
 from controllers.cluster.metrics import Metrics
 from controllers.cluster.policy_labels import RULE_TYPES, policy_labels
 from controllers.cluster.settings import Settings
@@ -43,7 +44,9 @@ class Observer:
         """What one try has brought about."""
         for one in carried:
             if not one.failures:
-                self._count(one, Status.PASS)
+                if one.request is not None and self._metrics.exposure.counts(one.request.namespace):
+                    count_hits(self._metrics, one.exempted(), "background_scan")
+                self._count(one, Status.PASS if one.skipped is None else Status.SKIP)
                 self._report(one, _results(one))
             if self._settings().generate_success_events:
                 for event in _successes(one):
@@ -120,7 +123,7 @@ def _results(one: Carried) -> list[Result]:
         message = ", ".join(f"mutated {target.kind}/{target.name} in namespace {target.namespace}" for target in changed[:20])
         return [Result(one.rule, Status.PASS, message, properties)]
     skipped = next((target.outcome for target in one.targets if target.outcome.status is Status.SKIP), None)
-    return [Result(one.rule, Status.SKIP, skipped.message)] if skipped is not None else []
+    return [Result(one.rule, Status.SKIP, skipped.message, skipped.properties)] if skipped is not None else []
 
 
 def _named(reference: Reference) -> str:

@@ -22,6 +22,8 @@ from controllers.cluster.pace import Pace
 Json = Any
 TIMEOUT = 30.0
 MERGE_PATCH = "application/merge-patch+json"
+ERROR_BODY = 256 * 1024
+"""Bytes of an answer with an error that are read: a text for people, whoever wrote it."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 Counted = Callable[[str, str, bool], None]
 """Told of every request: method, path, whether it watches."""
@@ -163,13 +165,10 @@ class Client:
         ) as response:
             if limit is None:
                 return await response.read()
-            parts: list[bytes] = []
-            async for part in response.content.iter_any():
-                parts.append(part)
-                limit -= len(part)
-                if limit < 0:
-                    raise TooLong
-            return b"".join(parts)
+            answer = await _beginning(response, limit + 1)
+            if len(answer) > limit:
+                raise TooLong
+            return answer
 
     @asynccontextmanager
     async def stream(
@@ -214,7 +213,7 @@ class Client:
                 if response.status >= 400:
                     if response.status == 401:
                         self.credentials.forget_token()
-                    raise _api_error(response.status, await response.read())
+                    raise _api_error(response.status, await _beginning(response, ERROR_BODY))
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
@@ -223,6 +222,17 @@ class Client:
 def segment(name: str) -> str:
     """An object's name as one part of a path: names of some kinds, ClusterRoles among them, may hold `?`, `#` and blanks."""
     return quote(name, safe=":")
+
+
+async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, or its first `limit` bytes; the rest is not read."""
+    parts: list[bytes] = []
+    async for part in response.content.iter_any():
+        parts.append(part[:limit])
+        limit -= len(part)
+        if limit <= 0:
+            break
+    return b"".join(parts)
 
 
 def _api_error(status: int, body: bytes) -> ApiError:

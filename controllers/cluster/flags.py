@@ -133,7 +133,6 @@ COMMON: Mapping[str, Parse] = {
     "crdWatcher": boolean,
     "enableConfigMapCaching": boolean,
     "enableDeferredLoading": boolean,
-    "allowHTTPInNamespacedPolicies": boolean,
     "registryCredentialHelpers": str,
     "imageVerifyCacheEnabled": boolean,
     "imageVerifyCacheMaxSize": int,

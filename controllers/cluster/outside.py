@@ -24,6 +24,12 @@ FLAGS = (
     Flag("apiCallTimeout", seconds, 30.0, "patience with API calls of policies"),
     Flag("httpBlocklist", blocklist, BLOCKLIST, "networks and hosts that policies must not call, besides link-local ones"),
     Flag("httpAllowlist", allowlist, "", "URL prefixes; if given, service calls go nowhere else"),
+    Flag(
+        "allowHTTPInNamespacedPolicies",
+        boolean,
+        False,
+        "accepted; about http.Get and http.Post in namespaced CEL policies (policies.kyverno.io), not carried out yet",
+    ),
     Flag("imagePullSecrets", str, "", "Secrets of our namespace with log-ins of registries, comma-separated"),
     Flag("allowInsecureRegistry", boolean, False, "registries may have no TLS, or a certificate that nobody trusts"),
 )

@@ -236,3 +236,20 @@ def test_redirects_of_the_api_server_are_not_followed(
     with pytest.raises(ApiError, match="redirects of the API server are not followed") as refused:
         asyncio.run(run())
     assert refused.value.status == 301
+
+
+def test_no_more_than_the_beginning_of_a_long_error_is_read(
+    control_plane: ControlPlane, credentials: Credentials, namespace: str
+) -> None:
+    """The API server repeats a wrong name in its answer, whole."""
+
+    async def run() -> Any:
+        async with Client(credentials) as client:
+            body = {"metadata": {"name": "x" * 2_000_000}}
+            return await client.create(f"/api/v1/namespaces/{namespace}/configmaps", body)
+
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(run())
+    assert refused.value.status == 422
+    assert refused.value.message.startswith('{"kind":"Status"')
+    assert len(refused.value.message) < 1000

@@ -9,7 +9,7 @@ import pytest
 from controllers.admission.follow_up import updates_of
 from controllers.cluster.events import Reference
 from controllers.cluster.update_requests import Item, UpdateRequest, kept, merged, read
-from engine import PolicySet, Request, User, compile_policy
+from engine import PolicySet, Request, User, compile_exception, compile_policy
 from engine.request import GroupVersionKind, GroupVersionResource
 
 Document = dict[str, Any]
@@ -79,7 +79,7 @@ def request(
 
 
 def updates(policies: list[Any], asked: Request) -> tuple[UpdateRequest, ...]:
-    found, errors = updates_of(PolicySet(policies), asked, among=lambda policy: True, account=ACCOUNT)
+    found, errors, _ = updates_of(PolicySet(policies), asked, among=lambda policy: True, account=ACCOUNT)
     assert not errors
     return found
 
@@ -258,3 +258,21 @@ def test_a_source_that_a_rule_names_is_missed_until_it_comes() -> None:
     assert [one.cause for one in updates([wanted], request("CREATE", secret({})))] == ["source"]
     other = policy({"generate": {**clone, "clone": {"namespace": "blue", "name": "other"}}})
     assert updates([other], request("CREATE", secret({}))) == ()
+
+
+def test_what_an_exception_exempts_leaves_nothing_to_do_and_is_told() -> None:
+    policy, asked = generating(), request(new=config_map())
+    exempting = compile_exception(
+        {
+            "apiVersion": "kyverno.io/v2",
+            "kind": "PolicyException",
+            "metadata": {"name": "e", "namespace": "blue"},
+            "spec": {
+                "match": {"any": [{"resources": {"kinds": ["ConfigMap"]}}]},
+                "exceptions": [{"policyName": "p", "ruleNames": ["r"]}],
+            },
+        }
+    )
+    left = updates_of(PolicySet([policy], [exempting]), asked, among=lambda policy: True, account=ACCOUNT)
+    assert (left.updates, left.errors) == ((), ())
+    assert [(one.rule.name, one.exceptions[0].key) for one in left.exempted] == [("r", "blue/e")]
