@@ -43,8 +43,9 @@ POLICY_LABELS = {
 }
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 COUNT_EVERY = 5.0
-STEP = 0.1
 """Seconds for which a count of the stored reports is believed; what is written meanwhile is added to it."""
+STEP = 0.1
+"""Seconds between two looks at a draft that waits for more of its kind: `flush` may have ended the wait."""
 logger = logging.getLogger("pyvern.reports")
 Source = Literal["admission", "background-scan"]
 
@@ -195,6 +196,7 @@ class EphemeralReports:
         self._counted = counted
         self._waiting: OrderedDict[tuple[str, ...], tuple[Draft, float]] = OrderedDict()
         self._filled = asyncio.Event()
+        self._writing = 0
         self._stored = 0
         self._counted_at = float("-inf")
         self._counting = asyncio.Lock()
@@ -225,7 +227,7 @@ class EphemeralReports:
         """Gives what waits a last chance."""
         self._delay = 0.0
         deadline = time.monotonic() + patience
-        while self._waiting and time.monotonic() < deadline:
+        while (self._waiting or self._writing) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
 
     async def _write_all(self) -> None:
@@ -242,6 +244,13 @@ class EphemeralReports:
                 await self._write(draft)
 
     async def _write(self, draft: Draft) -> None:
+        self._writing += 1
+        try:
+            await self._try(draft)
+        finally:
+            self._writing -= 1
+
+    async def _try(self, draft: Draft) -> None:
         for attempt in range(3):
             try:
                 if await self._full():
