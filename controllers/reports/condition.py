@@ -31,16 +31,20 @@ class Condition:
         self._path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}/status"
         self._failing: dict[Key, str] = {}
         self._written: tuple[str, str] | None = None
+        self._listing = True
 
     def look(self, collections: Iterable[Collection]) -> Mapping[Key, str]:
         """Logs what changed since the last look; returns the resources that fail now, and why."""
         failing = {}
         names = set()
+        self._listing = False
         for collection in collections:
             key = (collection.resource.group, collection.resource.plural)
             names.add(key)
             if collection.error:
                 failing[key] = collection.error
+            elif not collection.listed.is_set():
+                self._listing = True
             if failing.get(key) != self._failing.get(key):
                 if collection.error:
                     logger.warning("%s cannot be scanned: %s; other kinds are", _named(key), collection.error)
@@ -54,7 +58,7 @@ class Condition:
     async def write(self) -> None:
         """Brings the condition up to date; without the right to, or without the Deployment, the log has it all the same."""
         wanted = self._wanted()
-        if wanted == self._written:
+        if wanted == self._written or (self._listing and not self._failing):  # not all kinds have been looked at yet
             return
         reason, message = wanted
         now = _stamp(now_utc())

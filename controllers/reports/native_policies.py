@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 
 from controllers.cluster.client import Client
 from controllers.cluster.watch import Event, Listed, Target, follow
-from engine import InvalidPolicy, Object, Policy, bind, compile_policy
+from engine import GroupVersionResource, InvalidPolicy, Object, Policy, bind, compile_policy
 
+RESOURCE = GroupVersionResource("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
+"""Older API servers do not serve it."""
 GROUP = "/apis/admissionregistration.k8s.io/v1"
 POLICIES = Target(f"{GROUP}/validatingadmissionpolicies", label_selector="reports.kyverno.io/enabled=true")
 BINDINGS = Target(f"{GROUP}/validatingadmissionpolicybindings")

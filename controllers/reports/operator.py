@@ -19,7 +19,7 @@ from controllers.cluster.operator import Operator
 from controllers.cluster.policies import Policies
 from controllers.cluster.settings import Settings
 from controllers.cluster.watch import follow
-from controllers.reports import forms
+from controllers.reports import forms, native_policies
 from controllers.reports.aggregate import Aggregator
 from controllers.reports.changes import Changes
 from controllers.reports.collect import Collector
@@ -113,7 +113,7 @@ class Reports(Operator):
         self._check_kinds()
         self._tasks.spawn("policies", self.policies.run(self._client))
         self._tasks.spawn("exceptions", self.exceptions.run(self._client))
-        if self.flags.validatingAdmissionPolicyReports:
+        if self.flags.validatingAdmissionPolicyReports and self.kinds.discovery.kind_of(native_policies.RESOURCE) is not None:
             self._tasks.spawn("native policies", self.native.run(self._client))
             await self.native.wait()
         self._tasks.spawn("namespaces", follow(self._client, NAMESPACES, self.changes.namespace))

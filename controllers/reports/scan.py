@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -59,6 +60,7 @@ class Remembering:
         if now - self._since > REMEMBER or len(self._known) > REMEMBERED:
             self._known.clear()
             self._since = now
+            asyncio.get_running_loop().call_later(REMEMBER, self._forget, now)
         wanted = list(lookups)
         fresh = [lookup for lookup in wanted if lookup not in self._known]
         if fresh:
@@ -66,6 +68,11 @@ class Remembering:
             self._known.update({lookup: learnt.answers[lookup] for lookup in fresh if lookup.method != "POST"})
             facts = facts.plus(learnt.answers)
         return facts.plus({lookup: self._known[lookup] for lookup in wanted if lookup in self._known})
+
+    def _forget(self, since: float) -> None:
+        """Nobody may ask again, and answers may be big."""
+        if self._since == since:
+            self._known.clear()
 
 
 class Scanner:
