@@ -19,8 +19,8 @@ LEASE = "kyverno-reports-controller-members"
 INTERVAL = 3.0
 EXPIRY = 10.0
 """Seconds without a new mark after which a replica counts as gone; others have taken over its share within 15."""
-FORGOTTEN = 600.0
-"""Seconds after which the mark of a replica that crashed is taken off the Lease."""
+FORGOTTEN = 30.0
+"""Seconds after which the mark of a replica that crashed is taken off the Lease: who starts later must not wait for it."""
 logger = logging.getLogger("pyvern.members")
 
 

@@ -50,6 +50,26 @@ def test_three_replicas_share_the_objects_and_survive_a_kill(
     until(lambda: "pyvern_replicas 1.0" in metrics(running), timeout=30)
 
 
+def test_reports_that_a_killed_replica_should_have_removed_go(
+    api: Api, operators: Operators, control_plane: ControlPlane, running: Running
+) -> None:
+    """Nobody follows their kind any more when the others take over."""
+    second = operators.start("reports", name="reports-2")
+    try:
+        until(lambda: all("pyvern_replicas 2.0" in metrics(replica) for replica in (running, second)), timeout=20)
+        api.ask(CPOL, method="POST", body=policy("teams"))
+        for number in range(20):
+            api.ask(MAPS, method="POST", body=config_map(f"x{number}"))
+        wait_for(api, {f"x{number}": {"teams": "fail"} for number in range(20)}, timeout=10)
+        victim = control_plane.processes.pid("reports-2")
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        api.ask(f"{CPOL}/teams", method="DELETE")
+        wait_for(api, {}, timeout=30)
+    finally:
+        operators.stop("reports-2")
+
+
 def test_a_replica_killed_in_the_middle_of_a_scan_goes_on_where_it_stopped(
     api: Api, operators: Operators, control_plane: ControlPlane, running: Running
 ) -> None:
