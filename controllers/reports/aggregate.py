@@ -62,6 +62,7 @@ class Aggregator:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._busy: dict[str, Job] = {}
         self._delayed: dict[str, Job] = {}
+        self._pruned: Rules = {}
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self.marks = Marks(client, form, busy=self._busy.__contains__, lost=lost)
@@ -76,8 +77,8 @@ class Aggregator:
         await self.marks.wait()
 
     async def run(self, workers: int) -> None:
-        """Follows the stored reports and writes, until cancelled."""
-        await asyncio.gather(self.marks.run(), *(self._work() for _ in range(workers)))
+        """Follows the stored reports and writes, until cancelled. More than WAITING `workers` would find no work."""
+        await asyncio.gather(self.marks.run(), *(self._work() for _ in range(min(workers, WAITING))))
 
     async def scanned(self, subject: Subject, rows: list[Row]) -> bool:
         """Takes the rows of a scan, all there are. False: the report says so already."""
@@ -109,14 +110,19 @@ class Aggregator:
 
     def prune(self, orphaned: Callable[[Subject], bool]) -> None:
         """The rules or the scanned kinds have changed: rows without a rule go, and scans of `orphaned` objects."""
-        policies = {policy for _, policy, _ in self._rules()}
+        rules = self._rules()
+        policies = {policy for _, policy, _ in rules}
+        smaller = {policy for _, policy, _ in self._pruned.keys() - rules.keys()}
+        self._pruned = rules
         for uid, mark in self.marks.all():
             if not self._mine(uid):
                 continue
             if mark.scan and orphaned(mark.subject):
                 self._job(mark.subject).scan = []
-            elif mark.others and not policies.issuperset(mark.others.split(",")):
-                self._job(mark.subject)
+            elif mark.others:
+                named = mark.others.split(",")
+                if not policies.issuperset(named) or not smaller.isdisjoint(named):
+                    self._job(mark.subject)
         for job in self._busy.values():  # what is being written may be out of date by now
             self._job(job.subject)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 
 from controllers.cluster.client import FAILURES, ApiError, Client, segment
 from controllers.cluster.discovery import Resource
@@ -163,8 +163,11 @@ class Inventory:
         def failing(error: Exception) -> None:
             collection.error = error.reason or str(error.status) if isinstance(error, ApiError) else "Unreachable"
 
+        def healed() -> None:
+            collection.error = ""
+
         async with asyncio.TaskGroup() as group:
-            group.create_task(follow_pages(self._client, collection.target(), handle, failing=failing))
+            group.create_task(follow_pages(self._client, collection.target(), handle, failing=failing, healed=healed))
             group.create_task(self._sweep_for_ever(collection))
 
     async def _page(self, collection: Collection, page: Page, seen: set[str]) -> None:
@@ -192,7 +195,7 @@ class Inventory:
             await self._look(collection, event.object, again=False)
 
     async def _look_at_all(
-        self, collection: Collection, documents: Iterable[Object], *, again: bool, newer: Container[str] = ()
+        self, collection: Collection, documents: Sequence[Object], *, again: bool, newer: Container[str] = ()
     ) -> None:
         """As many at a time as there are workers: some policies ask the network about each object."""
         rest = iter(documents)
@@ -202,7 +205,7 @@ class Inventory:
                 await self._look(collection, document, again=again, newer=newer)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
+            for _ in range(min(self._workers, len(documents))):
                 group.create_task(work())
 
     async def _look(self, collection: Collection, document: Object, *, again: bool, newer: Container[str] = ()) -> None:

@@ -62,6 +62,20 @@ def test_rows_of_admission_reviews_join_the_scans_and_their_report_goes(place: P
     asyncio.run(run())
 
 
+def test_rows_of_a_rule_that_is_gone_go_while_its_policy_stays(place: Place) -> None:
+    async def run() -> None:
+        stored = place.pod("x")
+        async with running(place, place.policy("admission", background=False), kinds={}, collecting=True, hold=0.0) as cluster:
+            cluster.aggregator.prune(lambda subject: False)
+            await write(place, draft(stored, row("admission")))
+            await cluster.settled({"x": {"admission": "fail"}})
+            cluster.enforce(place.policy("admission", "app", background=False))
+            cluster.aggregator.prune(lambda subject: False)
+            await cluster.settled({})
+
+    asyncio.run(run())
+
+
 def test_a_review_of_a_former_state_goes_when_the_object_changes(place: Place) -> None:
     async def run() -> None:
         stored = place.pod("x")
@@ -187,6 +201,22 @@ def test_ephemeral_reports_left_behind_by_a_crash_are_merged_few_at_a_time(place
             assert 0 < most <= collect.OUTSTANDING
             assert place.all(place.ephr) == []
             assert len(place.reports()) == count
+
+    asyncio.run(run())
+
+
+def test_the_end_waits_for_what_is_being_written(place: Place) -> None:
+    async def run() -> None:
+        documents = [{**pod(), "metadata": {"name": f"x{n}", "namespace": place.namespace, "uid": f"u{n}"}} for n in range(8)]
+        async with Client(place.credentials) as client:
+            writer = EphemeralReports(client, limit=1000)
+            task = asyncio.create_task(writer.run(8))
+            for document in documents:
+                writer.put(draft(document, row("admission")))
+            await writer.flush(30.0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert len(place.all(place.ephr)) == 8
 
     asyncio.run(run())
 

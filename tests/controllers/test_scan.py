@@ -152,7 +152,7 @@ def test_rows_that_could_not_be_written_never_come_after_newer_ones(place: Place
             aggregator = Aggregator(
                 client, forms.POLICY_REPORTS, rules=lambda: rules_of(policies, scanning=True, reporting=tuple(Effect))
             )
-            task = asyncio.create_task(aggregator.run(2))
+            task = asyncio.create_task(aggregator.run(10**20))
             await aggregator.wait()
             proxy.cut()
             await aggregator.scanned(subject, rows("fail"))
@@ -260,6 +260,28 @@ def test_a_kind_that_cannot_be_read_stops_no_other_and_comes_back(place: Place, 
             place.merge(role, {"rules": reading("pods", "configmaps")})
             await cluster.settled({"x": {"teams": "fail"}, "m": {"maps": "fail"}})
             await until(lambda: not maps.error)
+
+    asyncio.run(run())
+
+
+def test_a_quiet_kind_is_well_again_as_soon_as_its_watch_stands(place: Place) -> None:
+    async def run() -> None:
+        async def inspect(resource: Resource, document: Object, again: bool) -> None:
+            seen.append(document["metadata"]["name"])
+
+        seen: list[str] = []
+        async with line(place.credentials) as (proxy, client):
+            inventory = Inventory(client, inspect, workers=10**20)
+            inventory.want({("", "configmaps"): MAPS})
+            maps = inventory.collections["", "configmaps"]
+            await maps.listed.wait()
+            seen.clear()
+            proxy.cut()
+            await until(lambda: maps.error == "Unreachable")
+            proxy.mend()
+            await until(lambda: not maps.error)
+            assert not seen
+            await inventory.stop()
 
     asyncio.run(run())
 
