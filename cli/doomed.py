@@ -243,8 +243,12 @@ def _rights(live: LiveCluster, namespace: str) -> Callable[[Object], str]:
             return True
         return bool(answer["status"].get("allowed"))
 
+    fixed = {one.kind for one in live.served if not one.deletable}
+
     def denied(object_: Object) -> str:
         kind = kind_of(object_)
+        if kind in fixed:
+            return "the API server deletes no objects of this kind"
         plural = resource_of(kind, live.kinds).plural
         where = namespace_of(object_)
         allowed = may(kind.group, plural, "") or (where and may(kind.group, plural, where))

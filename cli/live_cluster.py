@@ -33,6 +33,7 @@ class Served(NamedTuple):
     kind: GroupVersionKind
     plural: str
     namespaced: bool
+    deletable: bool = True
 
     @property
     def reference(self) -> str:
@@ -152,7 +153,8 @@ def _served(line: str) -> Served:
     words = line.split()
     at = next(position for position, word in enumerate(words) if position > 1 and word in ("true", "false"))
     group, _, version = words[at - 1].rpartition("/")
-    return Served(GroupVersionKind(group, version, words[at + 1]), words[0], words[at] == "true")
+    verbs = words[at + 2].split(",")
+    return Served(GroupVersionKind(group, version, words[at + 1]), words[0], words[at] == "true", "delete" in verbs)
 
 
 def matched(policies: Iterable[LoadedPolicy], served: Sequence[Served]) -> list[Served]:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from controllers.admission import status, webhooks
@@ -20,11 +19,9 @@ from controllers.cluster.policies import Entry, Policies
 from controllers.cluster.settings import Settings, WebhookDefaults, default_settings
 from controllers.cluster.watch import backoff
 from controllers.cluster.webhook_configurations import Configurations
+from controllers.cluster.webhook_wishes import Wishes
 
 Object = dict[str, Any]
-REFUSED = (400, 422)
-"""What the API server answers to a configuration that is malformed or invalid."""
-CARRYING = frozenset(side.name for side in (webhooks.VALIDATING, webhooks.MUTATING))
 IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 SETTLE = 0.05
 """Seconds to wait for more of the same: `kubectl apply -f folder` changes many policies at once."""
@@ -50,8 +47,7 @@ class Reconciler:
         self._resync = resync
         self._due = asyncio.Event()
         self._configurations = Configurations(client, self.nudge)
-        self._accepted: WebhookDefaults | None = None
-        self._refused: WebhookDefaults | None = None
+        self._wishes = Wishes(self._configurations, carrying=(webhooks.VALIDATING.name, webhooks.MUTATING.name))
 
     def nudge(self) -> None:
         """Something that webhooks or statuses depend on has changed."""
@@ -100,36 +96,15 @@ class Reconciler:
         settings, discovery, wanted = self._inputs()
         entries = list(self._policies.entries.values())
         compiled = [entry.policy for entry in entries if entry.policy is not None]
-        await self._configure(partial(webhooks.desired, compiled, discovery=discovery, wanted=wanted), settings, wanted.namespace)
+
+        def desired(defaults: WebhookDefaults) -> Iterable[Object]:
+            return webhooks.desired(compiled, replace(settings, webhooks=defaults), discovery=discovery, wanted=wanted)
+
+        await self._wishes.apply(settings.webhooks, desired, default=default_settings(wanted.namespace).webhooks)
         for entry in entries:
             wanted_status = status.desired(entry, now_utc().strftime("%Y-%m-%dT%H:%M:%SZ"))
             if status.differs(entry, wanted_status):
                 await self._write_status(entry, wanted_status)
-
-    async def _configure(self, desired: Callable[..., Iterable[Object]], settings: Settings, namespace: str) -> None:
-        """Writes the webhook configurations. What the ConfigMap asks of webhooks may be refused: then what was accepted stays."""
-        asked = settings.webhooks
-        before = [self._accepted, default_settings(namespace).webhooks]
-        for defaults in before if asked == self._refused else [asked, *before]:
-            if defaults is None:
-                continue
-            configurations = tuple(desired(settings=replace(settings, webhooks=defaults)))
-            try:
-                await self._configurations.apply_all(configurations)
-            except ApiError as error:
-                if error.status not in REFUSED:
-                    raise
-                refused = error
-                continue
-            if defaults != asked and asked != self._refused:
-                logger.error("webhooks stay as they were, what the ConfigMap asks of them is refused: %s", refused.message)
-            self._refused = None if defaults == asked else asked
-            if any(
-                configuration["webhooks"] for configuration in configurations if configuration["metadata"]["name"] in CARRYING
-            ):
-                self._accepted = defaults  # without webhooks nobody has looked at their selectors
-            return
-        raise refused
 
     async def remove_all(self) -> None:
         """Takes our configurations away; the cluster then works as if we had never been there."""

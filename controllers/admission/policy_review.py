@@ -11,7 +11,7 @@ from controllers.admission.policy_hints import hints
 from controllers.admission.type_warnings import type_warnings
 from controllers.cluster import review
 from controllers.cluster.client import ApiError, Client
-from controllers.cluster.context_entry import Unfit, interval, projections
+from controllers.cluster.context_entry import Unfit, interval, path_of, projections
 from controllers.cluster.discovery import Discovery
 from engine import InvalidPolicy, Policy, check_update, compile_exception, compile_policy, update_warnings
 
@@ -131,6 +131,7 @@ def _context_faults(entry: Mapping[str, Any]) -> Iterator[str]:
         except Unfit as error:
             yield str(error)
     try:
+        path_of(spec.get("kubernetesResource") or {})
         projections(spec)
     except Unfit as error:
         yield str(error)

@@ -9,12 +9,12 @@ from typing import Any
 
 from controllers.cleanup import deletion
 from controllers.cleanup.lives import LABEL, PROPAGATION
-from controllers.cleanup.sweep import selected
+from controllers.cleanup.sweep import NEEDED, selected
 from controllers.cleanup.webhooks import POLICY_PATH, TTL_PATH
 from controllers.cluster import moments, permissions, review
 from controllers.cluster.client import ApiError, Client, Unreachable
 from controllers.cluster.discovery import Discovery, Resource
-from engine import InvalidPolicy, Policy, compile_policy, ttl_due
+from engine import InvalidPolicy, KindSelector, Policy, compile_policy, ttl_due
 
 Object = dict[str, Any]
 Reply = tuple[int, bytes]
@@ -100,6 +100,20 @@ def _hints(policy: Policy, discovery: Discovery) -> Iterator[str]:
     unknown = [s.text for rule in policy.rules for s in rule.match.kinds if s.kind != "*" and not discovery.find(s)]
     if unknown:
         yield f"unable to convert GVK to GVR for kinds {', '.join(unknown)}"
+    for rule in policy.rules:
+        for selector in rule.match.kinds:
+            if "*" not in selector.text and "?" not in selector.text:
+                yield from _never(selector, discovery.find(selector), policy.identity.namespace)
+
+
+def _never(selector: KindSelector, found: Sequence[Resource], namespace: str) -> Iterator[str]:
+    """Why a kind that a policy names has no objects that it could delete."""
+    if selector.subresource:
+        yield f"kind {selector.text}: subresources are not deleted"
+    elif found and not any(resource.verbs >= NEEDED for resource in found):
+        yield f"kind {selector.text}: the API server does not list and delete objects of this kind"
+    elif found and namespace and not any(resource.namespaced for resource in found):
+        yield f"kind {selector.text}: objects of this kind are in no namespace, a CleanupPolicy deletes in its own only"
 
 
 async def _time_to_live(document: Object) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from controllers.cluster.client import FAILURES, Client
-from controllers.cluster.settings import WebhookDefaults
+from controllers.cluster.settings import WebhookDefaults, default_settings
 from controllers.cluster.watch import backoff
 from controllers.cluster.webhook_configurations import Address, Configurations, Fixed, fixed
+from controllers.cluster.webhook_wishes import Wishes
 
 KIND = "ValidatingWebhookConfiguration"
 POLICY_PATH = "/validate"
@@ -51,6 +53,7 @@ class Webhooks:
         self._resync = resync
         self._due = asyncio.Event()
         self._configurations = Configurations(client, self.nudge, kinds=(KIND,))
+        self._wishes = Wishes(self._configurations, carrying=[entry.configuration for entry in FIXED])
 
     def nudge(self) -> None:
         """Something that they depend on has changed."""
@@ -79,8 +82,12 @@ class Webhooks:
                 pass
             self._due.clear()
             try:
-                for configuration in fixed(FIXED, *self._wanted()):
-                    await self._configurations.apply(configuration)
+                defaults, address = self._wanted()
+                await self._wishes.apply(
+                    defaults,
+                    partial(fixed, FIXED, address=address),
+                    default=default_settings(address.namespace).webhooks,
+                )
                 attempt = 0
             except FAILURES as error:
                 attempt += 1

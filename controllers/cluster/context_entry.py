@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Awaitable, Callable
@@ -24,10 +25,13 @@ SHORTEST = 1.0
 """Seconds between two calls: what an entry asks for, and what it gets at least."""
 PERSISTENCE = (5.0, 300.0)
 """Seconds to the next round of calls after one that failed: the first, and the longest; never longer than the interval."""
+TRYING = 60.0
+"""Seconds within which a failed call is made again, however many times the entry allows."""
 FATAL = (401, 403, 404, 405)
 """Answers of the API server after which the objects that were known count no more: not allowed, or no such kind."""
 SETTLE = 0.05
 """Seconds to wait for more changes before projections are made anew."""
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 logger = logging.getLogger("pyvern.globalcontext")
 
 
@@ -95,12 +99,9 @@ class ContextEntry:
     # From the API server's watch
 
     async def _follow(self, source: Object) -> None:
-        group, version, namespace = (str(source.get(field) or "") for field in ("group", "version", "namespace"))
-        base = f"/apis/{group.removeprefix('apis/')}/{version}" if group else f"/api/{version}"
-        within = f"/namespaces/{namespace}" if namespace else ""
         collection = Collection(
             self._client,
-            Target(f"{base}{within}/{source.get('resource')}"),
+            Target(path_of(source)),
             shape=plain,
             typed=True,
             changed=lambda: self._listed(collection),
@@ -142,12 +143,14 @@ class ContextEntry:
             await asyncio.sleep(every)
 
     async def _ask(self, lookup: Lookup, retries: int) -> Any:
+        """As often as the entry says, but not for longer than `TRYING`: what is wrong is told then."""
         attempt = 0
+        until = time.monotonic() + TRYING
         while True:
             try:
                 return lean(await self._call(lookup)) if lookup.source == "apiCall" else await self._call(lookup)
             except LookupFailed:
-                if attempt == retries:
+                if attempt >= retries or time.monotonic() > until:
                     raise
             await asyncio.sleep(min(2.0, 0.1 * 3.0**attempt) * random.uniform(0.8, 1.2))
             attempt += 1
@@ -187,6 +190,18 @@ class ContextEntry:
                 logger.info("entry %s is ready", self.name)
             before, self.state = self.state, state
             self._changed(self, before)
+
+
+def path_of(source: Object) -> str:
+    """The path of the collection that an entry names. Raises `Unfit` where it would be another place than it seems."""
+    parts = {field: str(source.get(field) or "") for field in ("group", "version", "resource", "namespace")}
+    parts["group"] = parts["group"].removeprefix("apis/")
+    for field, part in parts.items():
+        if part and _NAME.fullmatch(part) is None:
+            raise Unfit(f"spec.kubernetesResource.{field}: `{part}` is no {field}")
+    base = f"/apis/{parts['group']}/{parts['version']}" if parts["group"] else f"/api/{parts['version']}"
+    within = f"/namespaces/{parts['namespace']}" if parts["namespace"] else ""
+    return f"{base}{within}/{parts['resource']}"
 
 
 def projections(spec: Object) -> dict[str, Expression]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, unquote
@@ -19,6 +20,7 @@ Answer = TypeVar("Answer")
 MAX_ROUNDS = 20
 """Lookups may depend on each other's answers; a policy that needs more rounds than this is going in circles."""
 MAX_RESPONSE = 2_000_000
+_NAMESPACED = re.compile(r"/?(?:api/[^/]+|apis/[^/]+/[^/]+)/namespaces/([^/]+)(?:/.*)?")
 
 
 class Learns(Protocol):
@@ -153,7 +155,7 @@ class World:
 
     async def _api_call(self, lookup: Lookup) -> Any:
         path = _safe(lookup, lookup.key)
-        if lookup.namespace and f"/namespaces/{lookup.namespace}/" not in f"{path.partition('?')[0]}/":
+        if not _own(lookup):
             raise LookupFailed(lookup, f"a policy of namespace {lookup.namespace} may not call {path}")
         body = lookup.body.encode() if lookup.method == "POST" else None
         try:
@@ -214,8 +216,11 @@ class _Hurried:
 
 def _own(lookup: Lookup) -> bool:
     """May the policy have what is kept in memory? One of a namespace reads API paths of its namespace only."""
-    path = lookup.key.partition("?")[0]
-    return lookup.source != "apiCall" or not lookup.namespace or f"/namespaces/{lookup.namespace}/" in f"{path}/"
+    if lookup.source != "apiCall" or not lookup.namespace:
+        return True
+    # trap: further on in a path, behind `/proxy/`, `namespaces/mine` means nothing to the API server
+    within = _NAMESPACED.fullmatch(unquote(lookup.key.partition("?")[0]))
+    return within is not None and within[1] == lookup.namespace
 
 
 def _selector_query(selector: str | None) -> str:

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import unquote
 
 from yarl import URL
 
@@ -130,7 +131,7 @@ def _begins(url: URL, prefix: URL) -> bool:
     if (url.scheme, url.host, url.port) != (prefix.scheme, prefix.host, prefix.port):
         return False
     path, wanted = url.raw_path, prefix.raw_path.rstrip("/")
-    return ".." not in path.split("/") and (path == wanted or path.startswith(f"{wanted}/"))
+    return ".." not in unquote(path).split("/") and (path == wanted or path.startswith(f"{wanted}/"))
 
 
 def _prefix(word: str) -> URL:

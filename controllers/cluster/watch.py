@@ -25,6 +25,8 @@ SERVER_TIMEOUT = 290
 """Seconds after which the API server is asked to end a watch."""
 IDLE = 75.0
 """Seconds without a byte after which a connection counts as dead; bookmarks come once a minute."""
+PATIENT = ("/events",)
+"""Ends of paths whose watches may be silent for long: the API server keeps events out of its cache and sends no bookmarks."""
 MAX_LINE = 64 * 1024 * 1024
 logger = logging.getLogger("pyvern.watch")
 
@@ -209,7 +211,8 @@ async def _watch(client: Client, target: Target, version: str) -> AsyncIterator[
         "resourceVersion": version,
         "timeoutSeconds": str(SERVER_TIMEOUT + random.randint(0, 30)),
     }
-    async with client.stream(target.path, params=params, accept=target.accept("PartialObjectMetadata"), idle=IDLE) as body:
+    idle = SERVER_TIMEOUT + IDLE if target.path.endswith(PATIENT) else IDLE
+    async with client.stream(target.path, params=params, accept=target.accept("PartialObjectMetadata"), idle=idle) as body:
         yield version, None
         async for line in _lines(body):
             event = orjson.loads(line)

@@ -20,6 +20,7 @@ POLICIES = "/apis/kyverno.io/v2/clustercleanuppolicies"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 FLAGS = {"ttlReconciliationInterval": "1s"}
+CONFIG = "/api/v1/namespaces/kyverno/configmaps/kyverno"
 LONG_AGO = "2020-01-01T00:00:00Z"
 
 
@@ -109,6 +110,26 @@ def test_an_invalid_time_to_live_is_warned_about(control_plane: ControlPlane, ap
     time.sleep(0.3)
     said = control_plane.kubectl("run", "odd", "--image=x", "-l", "cleanup.kyverno.io/ttl=2ay", "--dry-run=server", "-v=0")
     assert "odd created" in said  # let in; the text of the warning is tested in tests/controllers
+
+
+def test_webhooks_that_the_config_map_spoils_stay_and_are_told_once(
+    api: Api, control_plane: ControlPlane, cleanup: Running
+) -> None:
+    def asks(labels: str | None) -> None:
+        patch = {"data": {"webhookLabels": labels}}
+        api.ask(CONFIG, method="PATCH", body=patch, content_type="application/merge-patch+json")
+
+    path = f"{HOOKS}/kyverno-ttl-validating-webhook-cfg"
+    before = until(lambda: api.find(path))["webhooks"]
+    log = control_plane.processes.log(cleanup.name)
+    asks('{"no label": "at all"}')
+    until(lambda: "webhooks stay as they were, what the ConfigMap asks of them is refused" in log.read_text())
+    asks('{"fine": "again"}')
+    until(lambda: api.ask(path)["metadata"]["labels"].get("fine") == "again")
+    assert api.ask(path)["webhooks"] == before
+    assert log.read_text().count("webhooks stay as they were") == 1
+    assert "webhooks could not be written" not in log.read_text()
+    asks(None)
 
 
 def test_deletions_are_counted(api: Api, cleanup: Running) -> None:

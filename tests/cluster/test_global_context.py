@@ -194,6 +194,10 @@ def test_what_is_forbidden_is_said_and_right_when_it_is_allowed(api: Api, apply:
     ("spec", "text"),
     [
         ({"kubernetesResource": WATCHED, "projections": [{"name": "p", "jmesPath": "a["}]}, "spec.projections[0].jmesPath: "),
+        (
+            {"kubernetesResource": {"version": "v1", "resource": "pods?watch=1"}},
+            "spec.kubernetesResource.resource: `pods?wa",
+        ),
         ({"apiCall": {"urlPath": SHELF, "refreshInterval": "1d"}}, "spec.apiCall.refreshInterval: "),
     ],
 )

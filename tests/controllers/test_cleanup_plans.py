@@ -26,7 +26,8 @@ VERBS = frozenset({"list", "watch", "delete"})
 PODS = Resource("", "v1", "Pod", "pods", "", True, True, VERBS)
 NODES = Resource("", "v1", "Node", "nodes", "", False, True, VERBS)
 BINDINGS = Resource("", "v1", "Binding", "bindings", "", True, True, frozenset({"create"}))
-SERVED = Discovery.of([PODS, NODES, BINDINGS])
+LOGS = Resource("", "v1", "Pod", "pods", "log", True, True, frozenset({"get"}))
+SERVED = Discovery.of([PODS, LOGS, NODES, BINDINGS])
 NOON = 1_893_499_200 * moments.SECOND  # 2030-01-01T12:00:00Z
 MINUTE = 60 * moments.SECOND
 NOWHERE = Credentials("http://127.0.0.1:1")
@@ -236,6 +237,18 @@ def test_what_makes_no_sense_is_denied_with_its_place(spec: Document, complaint:
 
 def test_unknown_kinds_are_warned_about() -> None:
     assert reviewed(cleanup_policy(kinds=("Unicorn",)))["warnings"] == ["unable to convert GVK to GVR for kinds Unicorn"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "warning"),
+    [
+        ("Pod/log", "", "kind Pod/log: subresources are not deleted"),
+        ("Binding", "", "kind Binding: the API server does not list and delete objects of this kind"),
+        ("Node", "default", "kind Node: objects of this kind are in no namespace, a CleanupPolicy deletes in its own only"),
+    ],
+)
+def test_kinds_of_which_nothing_will_be_deleted_are_warned_about(kind: str, namespace: str, warning: str) -> None:
+    assert reviewed(cleanup_policy(kinds=(kind,), namespace=namespace)) == {"uid": "u", "allowed": True, "warnings": [warning]}
 
 
 def test_other_paths_and_other_bytes() -> None:

@@ -199,6 +199,8 @@ def test_a_question_is_asked_again_with_the_answers(
         (Lookup("apiCall", "/api/v1/namespaces/red/pods", namespace="blue"), "may not call"),
         (Lookup("apiCall", "/api/v1/namespaces/blue/../red/pods", namespace="blue"), "no plain path"),
         (Lookup("apiCall", "/api/v1/namespaces/blue/%2e%2e/red/pods", namespace="blue"), "no plain path"),
+        (Lookup("apiCall", "/api/v1/namespaces/red/pods/x/proxy/namespaces/blue/", namespace="blue"), "may not call"),
+        (Lookup("apiCall", "/api/v1/nodes/x/proxy/namespaces/blue/", namespace="blue"), "may not call"),
         (Lookup("imageData", "nginx"), "not available here"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from controllers.cluster.client import Client
-from controllers.cluster.context_entry import ContextEntry, State, Unfit, interval, projections
+from controllers.cluster.context_entry import ContextEntry, State, Unfit, interval, path_of, projections
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.events import Events
 from controllers.cluster.global_context import GlobalContext, status
@@ -63,6 +64,36 @@ def test_intervals(written: str | None, seconds: float) -> None:
 def test_projections_that_do_not_compile_are_named(spec: dict[str, Any], text: str) -> None:
     with pytest.raises(Unfit, match=text.replace("[", r"\[")):
         projections(spec)
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ({"version": "v1", "resource": "pods"}, "/api/v1/pods"),
+        (
+            {"group": "apps", "version": "v1", "resource": "deployments", "namespace": "a"},
+            "/apis/apps/v1/namespaces/a/deployments",
+        ),
+        ({"group": "apis/apps", "version": "v1", "resource": "deployments"}, "/apis/apps/v1/deployments"),
+    ],
+)
+def test_paths_of_kinds(source: dict[str, str], path: str) -> None:
+    assert path_of(source) == path
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("resource", "../secrets"),
+        ("resource", "pods?watch=1"),
+        ("resource", "pods/log"),
+        ("namespace", "a/../b"),
+        ("group", "x#"),
+    ],
+)
+def test_paths_that_lead_elsewhere_are_refused_with_their_place(field: str, value: str) -> None:
+    with pytest.raises(Unfit, match=re.escape(f"spec.kubernetesResource.{field}: `{value}` is no {field}")):
+        path_of({"version": "v1", "resource": "pods", field: value})
 
 
 CLIENT = Client(Credentials(server="http://127.0.0.1:1"))

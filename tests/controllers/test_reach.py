@@ -72,7 +72,8 @@ def test_an_allowlist_lets_only_its_prefixes_through() -> None:
     reach = Reach.of(allowlist="https://a.example/api, http://b.default.svc:8080")
     for url in ("https://a.example/api", "https://a.example/api/x?y", "http://b.default.svc:8080/anything"):
         reach.check_url(URL(url))
-    for url in ("https://a.example/apis", "http://a.example/api", "https://a.example.evil/api", "https://a.example/api/../x"):
+    paths = ("https://a.example/api/../x", "https://a.example/api/..%2Fx", "https://a.example/api/%2e%2E/x")
+    for url in ("https://a.example/apis", "http://a.example/api", "https://a.example.evil/api", *paths):
         with pytest.raises(OutOfReach, match="--httpAllowlist"):
             reach.check_url(URL(url, encoded=True))
 
