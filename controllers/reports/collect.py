@@ -138,7 +138,7 @@ class Collector:
         if subject is None:
             if not self._given_up(stored, waited):
                 return False
-            logger.info("%s is dropped: there is no %s", stored.path, _named(stored))
+            logger.debug("%s is dropped: there is no %s", stored.path, _named(stored))
             await self._client.delete(stored.path)
             return True
         if age(stored.created) < self._hold:
