@@ -184,6 +184,8 @@ class GlobalContext:
             if self._leading is not None and self._leading():
                 for kept in tuple(self._kept.values()):
                     await self._write(kept.entry)
+            else:
+                self._written.clear()  # what another leader writes comes by the watch
             try:
                 async with asyncio.timeout(STATUS_EVERY):
                     await self._due.wait()

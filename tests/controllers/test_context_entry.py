@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
-from controllers.cluster.client import Client
+from controllers.cluster.client import MERGE_PATCH, Client
 from controllers.cluster.context_entry import ContextEntry, State, Unfit, interval, path_of, projections
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.events import Events
-from controllers.cluster.global_context import GlobalContext, status
+from controllers.cluster.global_context import ENTRIES, GlobalContext, status
 from controllers.cluster.watch import Changed, Listed
+from deploy.local.control_plane import ControlPlane
 from engine import Held, Lookup, LookupFailed
+from tests.controllers.line import until
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WAS = "2026-01-02T03:00:00Z"
@@ -136,6 +139,39 @@ def test_errors_of_projections_do_not_show_the_data() -> None:
     entry, reason = found(["hush"] * 100_000 + [1], "max(@)")
     assert reason == entry.state.message
     assert reason == "failed to apply projection p: an argument of an invalid type, expected: array[number], array[string]"
+
+
+def test_a_leader_who_is_back_corrects_what_another_has_written(credentials: Credentials, control_plane: ControlPlane) -> None:
+    api, name = control_plane.api, f"e-{uuid.uuid4().hex[:8]}"
+    path = f"{ENTRIES}/{name}"
+    leading = [True]
+
+    def wrong() -> None:
+        body = {"status": {"ready": False, "conditions": [condition("False", "the other one could not")]}}
+        api.ask(f"{path}/status", method="PATCH", body=body, content_type=MERGE_PATCH)
+
+    async def call(_: Lookup) -> Any:
+        return [1]
+
+    async def run() -> None:
+        async with Client(credentials) as client:
+            events = Events(client, instance="x")
+            task = asyncio.create_task(GlobalContext(client, call=call, events=events, leading=lambda: leading[0]).run())
+            await until(lambda: api.ask(path).get("status", {}).get("ready") is True)
+            leading[0] = False
+            wrong()
+            await asyncio.sleep(1)
+            leading[0] = True
+            await until(lambda: api.ask(path)["status"]["ready"] is True)
+            task.cancel()
+            await asyncio.wait([task])
+
+    body = {"apiVersion": "kyverno.io/v2", "kind": "GlobalContextEntry", "metadata": {"name": name}}
+    api.ask(ENTRIES, method="POST", body={**body, "spec": {"apiCall": {"urlPath": "/things"}}})
+    try:
+        asyncio.run(run())
+    finally:
+        api.ask(path, method="DELETE")
 
 
 def test_an_entry_that_was_one_too_many_is_kept_when_there_is_room() -> None:
