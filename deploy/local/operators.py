@@ -72,14 +72,23 @@ class Operators:
         found = self._kubectl.json("get", "deployments", "-n", NAMESPACE, "-l", "app.kubernetes.io/part-of=kyverno")["items"]
         return sorted(item["metadata"]["name"].removeprefix("kyverno-").removesuffix("-controller") for item in found)
 
-    def start(self, operator: str, *, name: str = "", flags: Mapping[str, str] | None = None, to: Say = silent) -> Running:
+    def start(
+        self,
+        operator: str,
+        *,
+        name: str = "",
+        flags: Mapping[str, str] | None = None,
+        again: Running | None = None,
+        to: Say = silent,
+    ) -> Running:
         """Start one replica of `operator` as process `name` (default: `operator`) and wait until it is ready.
 
-        `flags` replace or add to those of its Deployment. Errors: Blocked, with the end of its log.
+        `flags` replace or add to those of its Deployment; `again` is one that was stopped and whose ports it takes. Errors:
+        Blocked, with the end of its log.
         """
         name = name or operator
         with step(name, to=to):
-            launched = self._launch(operator, name, flags or {})
+            launched = self._launch(operator, name, flags or {}, again)
             self._await(launched)
         return launched.running
 
@@ -91,11 +100,12 @@ class Operators:
                 self._await(one)
         return [one.running for one in launched]
 
-    def _launch(self, operator: str, name: str, flags: Mapping[str, str]) -> _Launched:
+    def _launch(self, operator: str, name: str, flags: Mapping[str, str], again: Running | None = None) -> _Launched:
         # INVARIANT (main thread): a leashed process ends with the thread that started it, so nothing is launched from a pool
         if self._processes.pid(name) is not None:
             raise Blocked(f"{name} is running already", "run `make down` first, or choose another name")
-        port, metrics_port = free_ports(2, address="0.0.0.0" if self._host else "127.0.0.1")
+        ports = (again.port, again.metrics_port) if again else free_ports(2, address="0.0.0.0" if self._host else "127.0.0.1")
+        port, metrics_port = ports
         running = Running(name, port, metrics_port, self._directory / f"kubeconfig-{name}")
         try:
             deployment = self._kubectl.json("get", "deployment", f"kyverno-{operator}-controller", "-n", NAMESPACE)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.local.api import Api
-from deploy.local.operators import Operators
+from deploy.local.operators import Operators, Running
 from tests.cluster.calls import CPOL, Document, config_map, ready, until
 from tests.cluster.generating import UPDATES, Apply, background_policy, data, generating, patch
 
@@ -28,13 +28,13 @@ def downtime(operators: Operators) -> Iterator[None]:
 
 
 @contextmanager
-def deafness(operators: Operators) -> Iterator[None]:
+def deafness(operators: Operators, admission: Running) -> Iterator[None]:
     """Nobody answers the webhooks, and policies that may be ignored are."""
     operators.stop("admission")
     try:
         yield
     finally:
-        operators.start("admission")
+        operators.start("admission", again=admission)  # other tests know its ports
 
 
 def ignoring(document: Document) -> Document:
@@ -98,14 +98,16 @@ def test_a_policy_that_changed_meanwhile_reaches_what_exists(api: Api, apply: Ap
     assert labels(api, f"{maps}/existing-target")["again"] == "edited", "a restart is no change of the policy"
 
 
-def test_what_nobody_heard_of_is_repaired_in_place(api: Api, apply: Apply, maps: str, operators: Operators) -> None:
+def test_what_nobody_heard_of_is_repaired_in_place(
+    api: Api, apply: Apply, maps: str, operators: Operators, admission: Running
+) -> None:
     apply(ignoring(generating("deaf")))
     for number in range(3):
         api.ask(maps, method="POST", body=config_map(f"deaf-in-{number}", a="1"))
     made = [f"{maps}/deaf-made-deaf-in-{number}" for number in range(4)]
     until(lambda: all(data(api, path) for path in made[:3]))
     uid = api.ask(made[0])["metadata"]["uid"]
-    with downtime(operators), deafness(operators):
+    with downtime(operators), deafness(operators, admission):
         patch(api, made[0], {"data": {"from": "edited"}})
         api.ask(made[1], method="DELETE")
         api.ask(f"{maps}/deaf-in-2", method="DELETE")
