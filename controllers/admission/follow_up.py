@@ -120,10 +120,10 @@ def updates_of(policies: PolicySet, request: Request, *, among: Among, account: 
         if policy.admission and among(policy):
             rules = tuple(rule for rule in selected if not (own and rule.skip_background_requests))
             updates += _of_trigger(policies, policy, rules, request, nothing)
-    if not own and not request.subresource and request.operation != "CONNECT":
-        if request.old_object is not None:
+    if not request.subresource and request.operation != "CONNECT":
+        if request.old_object is not None and not own:
             updates += _of_downstream(policies, request, among)
-        updates += _of_source(policies, request, among)
+        updates += _of_source(policies, request, among, own=own)
     errors = tuple(result for result in nothing if result.status is Status.ERROR)
     exempted = tuple(result for result in nothing if result.exceptions)
     return FollowedUp(tuple(updates), errors, exempted)
@@ -215,10 +215,13 @@ def _is_sweep(request: Request) -> bool:
     return request.user is not None and request.user.username == NAMESPACE_CONTROLLER
 
 
-def _of_source(policies: PolicySet, request: Request, among: Among) -> Iterator[UpdateRequest]:
-    """A marked source has changed or goes, or the object is one that rules want to copy and nobody has copied yet."""
+def _of_source(policies: PolicySet, request: Request, among: Among, *, own: bool) -> Iterator[UpdateRequest]:
+    """A marked source has changed or goes, or the object is one that rules want to copy and nobody has copied yet.
+
+    What rules have made may be copied too. `own`: it was the background controller, whose creations are nobody's new source.
+    """
     marked = request.old_object is not None and CLONE_SOURCE in _labels(request.old_object)
-    if not marked and (request.object is None or request.operation == "DELETE"):
+    if not marked and (own or request.object is None or request.operation == "DELETE"):
         return
     source = Reference.of_request(request)
     for policy in policies:

@@ -146,7 +146,7 @@ class Ledger:
             self._held.pop(policy, None)
         else:
             self._held[policy] = now
-        self._unwritten[_key(policy)] = None if now is None else orjson.dumps(now.document(policy)).decode()
+        self._unwritten[_key(policy)] = None if now is None else _text(policy, now)
 
     async def write(self) -> None:
         """Stores what was put. Raises the API's errors; what was put is then still to be written."""
@@ -159,12 +159,16 @@ class Ledger:
             if not error.not_found:
                 raise
             metadata = {"name": NAME, "labels": {"app.kubernetes.io/part-of": "kyverno"}}
-            data = {key: value for key, value in patch.items() if value is not None}
+            data = {_key(policy): _text(policy, held) for policy, held in self._held.items()}
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
             await self._client.create(self._collection, body)
         for key, value in patch.items():
             if self._unwritten.get(key) == value:
                 del self._unwritten[key]
+
+
+def _text(policy: str, held: Seen) -> str:
+    return orjson.dumps(held.document(policy)).decode()
 
 
 def _key(policy: str) -> str:

@@ -132,7 +132,7 @@ class Objects:
     async def terminating(self, namespace: str) -> bool:
         """Is the namespace on its way out?"""
         try:
-            found = await self._client.get(f"/api/v1/namespaces/{namespace}")
+            found = await self._client.get(f"/api/v1/namespaces/{segment(namespace)}")
         except ApiError as error:
             if error.not_found:
                 return False
@@ -167,7 +167,7 @@ def _api_version(resource: Resource) -> str:
 
 def _path(resource: Resource, namespace: str, name: str = "") -> str:
     base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
-    within = f"/namespaces/{namespace}" if namespace and resource.namespaced else ""
+    within = f"/namespaces/{segment(namespace)}" if namespace and resource.namespaced else ""
     path = f"{base}{within}/{resource.plural}"
     if not name:
         return path

@@ -60,9 +60,9 @@ class Upkeep:
 
     def changed(self, entry: Entry, change: Change) -> None:
         """A policy came, changed or went. A replica that does not lead only takes down since when it is as it is."""
-        metadata = entry.document["metadata"]
-        namespace = metadata.get("namespace")
-        key = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+        key = _key(entry)
+        if change != "delete" and entry.policy is None:
+            return  # INVARIANT (nothing is lost): what cannot be read is not gone, and keeps what it has made
         policy = entry.policy if change != "delete" else None
         now = seen(policy, now=datetime.now(UTC)) if policy is not None else None
         if now is None:
@@ -78,8 +78,10 @@ class Upkeep:
         try:
             await self._load()
             there = {policy.identity.key: policy for policy in self._policies.snapshot}
+            unreadable = {_key(entry) for entry in self._policies.entries.values() if entry.policy is None}
             for key in dict.fromkeys((*self._ledger, *there)):
-                self._waiting.put_nowait((key, there.get(key), self._now.get(key)))
+                if key not in unreadable:
+                    self._waiting.put_nowait((key, there.get(key), self._now.get(key)))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(self._waiting, group))
                 group.create_task(self._look_for_ever(self._waiting))
@@ -120,16 +122,22 @@ class Upkeep:
         """Makes the UpdateRequests of a change and sees them stored; a try that fails is repeated as a whole."""
         attempt = 0
         while True:
+            lost, reason = self._updates.lost, "its UpdateRequests could not be stored"
             try:
                 async for update in self._changes.work(key, before, policy, now):
                     self._updates.put(update)
                 await self._updates.settle()
             except FAILURES as error:
-                attempt += 1
-                logger.warning("policy %s: its change cannot be worked off yet (try %d): %s", key, attempt, error)
-                await asyncio.sleep(backoff(attempt))
-            else:
+                reason = str(error)
+            except Exception:  # INVARIANT (isolation): a bug that one policy meets must not end the work for all, again and again
+                logger.exception("policy %s: internal error, what its change leaves to do is left undone", key)
                 return
+            else:
+                if lost == self._updates.lost:
+                    return
+            attempt += 1
+            logger.warning("policy %s: its change cannot be worked off yet (try %d): %s", key, attempt, reason)
+            await asyncio.sleep(backoff(attempt))
 
     async def _write(self) -> None:
         try:
@@ -141,11 +149,12 @@ class Upkeep:
         """Once the policy's webhook is in use: what was created before that went unheard."""
         namespace, _, name = key.rpartition("/")
         entry = ("Policy" if namespace else "ClusterPolicy", namespace, name)
-        async with asyncio.timeout(READY) as patience:
-            while (held := self._policies.entries.get(entry)) is not None and not _ready(held):
-                if patience.when() is not None and asyncio.get_running_loop().time() > patience.when() - 1.0:  # type: ignore[operator]
-                    return
-                await asyncio.sleep(0.2)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + READY
+        while (held := self._policies.entries.get(entry)) is not None and not _ready(held):
+            if clock() > deadline:
+                return
+            await asyncio.sleep(0.2)
         await asyncio.sleep(SETTLING)
         if held is not None and held.policy is policy:
             await self._compare(policy)
@@ -164,6 +173,10 @@ class Upkeep:
                 await self._repair(update)
         except FAILURES as error:
             logger.warning("policy %s: what it has made cannot be compared with what it wants: %s", policy.identity.key, error)
+        except Exception:  # INVARIANT (isolation), as above
+            logger.exception(
+                "policy %s: internal error, what it has made is not compared with what it wants", policy.identity.key
+            )
 
     async def _repair(self, update: UpdateRequest) -> None:
         """Carries out without an UpdateRequest; what fails gets one, so that it is tried again."""
@@ -181,6 +194,12 @@ class Upkeep:
             return
         if any(one.failures for one in carried):
             self._updates.put(update)
+
+
+def _key(entry: Entry) -> str:
+    metadata = entry.document["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
 
 
 def _synchronized(policy: Policy) -> Iterator[bool]:

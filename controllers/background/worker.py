@@ -12,7 +12,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from controllers.background.carried import FAILING, Carried
@@ -23,6 +22,7 @@ from controllers.background.queue import Queue
 from controllers.background.update_request import Carrier
 from controllers.cluster.client import FAILURES, ApiError, Client
 from controllers.cluster.metrics import Metrics
+from controllers.cluster.requests import UnknownResource
 from controllers.cluster.update_requests import UpdateRequest, collection, content, read
 from controllers.cluster.watch import Event as Seen
 from controllers.cluster.watch import Listed, Target, follow
@@ -39,10 +39,16 @@ HOPELESS = 600.0
 """Seconds for which nobody but the trigger itself starts anew what was given up."""
 SHOWN = 30.0
 """Seconds for which a request about an object that was refused elsewhere is kept, so that people can see it."""
+GIVEN_UP = 20_000
+"""Triggers of given up requests that are remembered at most."""
 FINISHED = frozenset({"Completed", "Skip"})
 Told = Callable[[UpdateRequest, Iterable[Carried]], None]
 GivenUp = Callable[[UpdateRequest, Iterable[Carried], str], None]
 logger = logging.getLogger("pyvern.worker")
+
+
+class Unforeseen(Exception):
+    """A bug of ours that a request met, or content that only a request by hand can have."""
 
 
 class Worker:
@@ -105,7 +111,7 @@ class Worker:
         self._documents.put(name, document)
         self._contents[name] = now
         if known != now:
-            self._seen[name] = time.monotonic() - max(0.0, _age(document) - 1.0 if known is None else 0.0)
+            self._seen[name] = time.monotonic()
             self.queue.put(name, read(document).subject)
 
     def _forget(self, name: str) -> None:
@@ -147,8 +153,11 @@ class Worker:
             return SHOWN
         except Pointless as reason:
             logger.debug("UpdateRequest %s: %s", name, reason)
-        except (*FAILING, LookupFailed) as error:
+        except (*FAILING, LookupFailed, UnknownResource) as error:
             failures = [error]
+        except Exception as error:  # INVARIANT (isolation): what one request meets must not end the work on all, again and again
+            logger.exception("UpdateRequest %s of policy %s: internal error", name, update.policy)
+            failures = [Unforeseen(f"internal error: {type(error).__name__}: {error}")]
         self._told(update, carried)
         if not failures:
             if carried:
@@ -169,10 +178,10 @@ class Worker:
         return backoff(tries)
 
     def _give_up(self, subject: str) -> None:
-        now = time.monotonic()
-        if len(self._hopeless) > HELD:
-            self._hopeless = {one: until for one, until in self._hopeless.items() if until > now}
-        self._hopeless[subject] = now + HOPELESS
+        self._hopeless.pop(subject, None)
+        self._hopeless[subject] = time.monotonic() + HOPELESS
+        if len(self._hopeless) > GIVEN_UP:
+            del self._hopeless[next(iter(self._hopeless))]
 
     async def _finish(self, name: str, document: Object) -> float | None:
         """Removes the request, unless it has been renewed meanwhile."""
@@ -211,7 +220,7 @@ def backoff(tries: int) -> float:
 
 def _most(failures: Iterable[Exception]) -> int:
     wrong = all(
-        isinstance(failure, EvaluationError) or (isinstance(failure, ApiError) and failure.status in (400, 422))
+        isinstance(failure, EvaluationError | Unforeseen) or (isinstance(failure, ApiError) and failure.status in (400, 422))
         for failure in failures
     )
     return MAX_TRIES_WRONG if wrong else MAX_TRIES
@@ -226,11 +235,3 @@ def _done(update: UpdateRequest, carried: Iterable[Carried]) -> list[Object]:
 
 def _created(document: Mapping[str, Any]) -> str:
     return str(document["metadata"].get("creationTimestamp") or "")
-
-
-def _age(document: Mapping[str, Any]) -> float:
-    created = _created(document)
-    if not created:
-        return 0.0
-    moment = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return max(0.0, (datetime.now(UTC) - moment).total_seconds())

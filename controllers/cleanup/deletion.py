@@ -28,9 +28,8 @@ async def delete(client: Client, resource: Resource, metadata: dict[str, Any], *
     if propagation:
         options["propagationPolicy"] = propagation
     try:
-        await client.call(
-            "DELETE", f"{collection(resource, metadata.get('namespace') or '')}/{segment(metadata['name'])}", body=options
-        )
+        path = f"{collection(resource, metadata.get('namespace') or '')}/{segment(metadata['name'])}"
+        await client.call("DELETE", path, body=options)
     except ApiError as error:
         if error.not_found:
             return False

@@ -64,6 +64,17 @@ class TooLong(Exception):
 FAILURES = (ApiError, Unreachable)
 
 
+def segment(name: str) -> str:
+    """A name or namespace as one segment of a path: names of some kinds, ClusterRoles among them, may hold `?`, `#` and blanks.
+
+    INVARIANT (a name is no path): names come from policies and from the objects of users, who must not choose another place by
+    them. What the API server takes for no name of any kind raises `ApiError` 422, as it would answer itself.
+    """
+    if name in (".", "..") or "/" in name or "%" in name or not name.isprintable():
+        raise ApiError(422, "Invalid", f"`{name}` cannot be the name of an object or a namespace")
+    return quote(name, safe=":")
+
+
 class Client:
     """One identity's connection pool. Use as an async context manager, on one event loop.
 
@@ -217,11 +228,6 @@ class Client:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
-
-
-def segment(name: str) -> str:
-    """An object's name as one part of a path: names of some kinds, ClusterRoles among them, may hold `?`, `#` and blanks."""
-    return quote(name, safe=":")
 
 
 async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -50,6 +50,7 @@ class Writer:
         self._total = (0, float("-inf"))
         self._of_policy: dict[str, tuple[int, float]] = {}
         self._dropped: Counter[str] = Counter()
+        self._lost = 0
 
     def put(self, request: UpdateRequest) -> None:
         name = request.name
@@ -77,6 +78,11 @@ class Writer:
         deadline = time.monotonic() + patience
         while self.waiting and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    @property
+    def lost(self) -> int:
+        """Requests up to now that were dropped because nobody answered for too long."""
+        return self._lost
 
     async def settle(self) -> None:
         """Returns when nothing waits any more: everything that was put is stored, or dropped."""
@@ -121,6 +127,7 @@ class Writer:
             await asyncio.sleep(min(3.0, 0.2 * 2**attempt))
         else:
             logger.error("UpdateRequest of policy %s about %s could not be stored", request.policy, request.about.text)
+            self._lost += 1
         self._counted(True)
 
     # Policies that have their share

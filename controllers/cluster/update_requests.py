@@ -146,6 +146,9 @@ def read(document: Object) -> UpdateRequest:
     context = spec.get("context") or {}
     asker, info = context.get("userInfo") or {}, context.get("admissionRequestInfo") or {}
     cause: Cause = next((cause for cause in CAUSES if annotations.get(CAUSE) == cause), "trigger")
+    admission = info.get("admissionRequest")
+    if admission is not None and not admission.get("userInfo"):  # the schema wants it in one of two places
+        admission = {**admission, "userInfo": asker.get("userInfo") or {}}
     items = tuple(_item(entry) for entry in spec.get("ruleContext") or ())
     return UpdateRequest(
         type="mutate" if spec["requestType"] == "mutate" else "generate",
@@ -154,7 +157,7 @@ def read(document: Object) -> UpdateRequest:
         items=items or (Item(spec.get("rule") or "", about, delete=bool(spec.get("deleteDownstream"))),),
         about=about,
         operation=info.get("operation") or "",
-        admission=info.get("admissionRequest"),
+        admission=admission,
         roles=tuple(asker.get("roles") or ()),
         cluster_roles=tuple(asker.get("clusterRoles") or ()),
         changes=annotations.get(CHANGES) or "",

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from deploy.local.api import Api, Refused
-from tests.cluster.calls import CPOL, config_map, until
-from tests.cluster.generating import CRDS, NAMESPACES, UPDATES, Apply, data, generating, patch
+from tests.cluster.calls import CPOL, config_map, ready, until
+from tests.cluster.generating import CRDS, NAMESPACES, UPDATES, Apply, background_policy, data, generating, patch
 
 pytestmark = pytest.mark.cluster
 
@@ -86,3 +86,49 @@ def test_a_terminating_namespace_leaves_no_request_behind(api: Api, apply: Apply
     until(lambda: not api.ask(UPDATES)["items"], timeout=30)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": maps.split("/")[4]}}
     api.ask(NAMESPACES, method="POST", body=body)
+
+
+def test_requests_made_by_hand_with_nonsense_stop_no_others(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("hostile"))
+    made = api.ask(maps, method="POST", body=config_map("hostile-in-1", a="1"))
+    about = {"apiVersion": "v1", "kind": "ConfigMap", **{key: made["metadata"][key] for key in ("name", "namespace", "uid")}}
+    kind = {"group": "", "version": "v1"}
+    asked = {"uid": "x", "kind": {**kind, "kind": "ConfigMap"}, "resource": {**kind, "resource": "configmaps"}}
+    requests: tuple[dict[str, object], ...] = (
+        {**asked, "operation": "CREATE"},
+        {**asked, "operation": "FROB", "userInfo": {"username": "u"}},
+        {**asked, "operation": "DELETE", "oldObject": {"metadata": {"labels": None}}, "object": {"a": 1}},
+        {**asked, "operation": "CREATE", "object": {}, "subResource": "status"},
+        {**asked, "operation": "CONNECT"},
+    )
+    for cause in ("trigger", "downstream", "source", "existing", "orphaned", "nonsense"):
+        for number, request in enumerate(requests):
+            info = {"operation": request["operation"], "admissionRequest": request}
+            spec = {"requestType": "generate", "policy": "hostile", "rule": "r", "resource": about}
+            metadata = {"name": f"hostile-{cause}-{number}", "annotations": {"pyvern.io/cause": cause, "pyvern.io/changes": "x"}}
+            body = {"apiVersion": "kyverno.io/v2", "kind": "UpdateRequest", "metadata": metadata}
+            api.ask(UPDATES, method="POST", body={**body, "spec": {**spec, "context": {"admissionRequestInfo": info}}})
+    api.ask(maps, method="POST", body=config_map("hostile-in-2", a="2"))
+    until(lambda: data(api, f"{maps}/hostile-made-hostile-in-2") == {"from": "2"})
+    until(lambda: not api.ask(UPDATES)["items"], timeout=90)
+
+
+def test_a_targets_name_leads_to_no_other_place(api: Api, maps: str) -> None:
+    namespace = maps.split("/")[4]
+    policies = f"/apis/kyverno.io/v1/namespaces/{namespace}/policies"
+    victim = "/api/v1/namespaces/default/configmaps/path-victim"
+    api.ask(victim.rpartition("/")[0], method="POST", body=config_map("path-victim", a="1"))
+    target = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": "{{request.object.data.a}}"}
+    body = background_policy("path", "path", {"mutate": {"targets": [target], "patchStrategicMerge": {"data": {"a": "taken"}}}})
+    body.update(kind="Policy", metadata={"name": "path", "namespace": namespace})
+    api.ask(policies, method="POST", body=body)
+    try:
+        until(lambda: ready(api.ask(f"{policies}/path")))
+        time.sleep(0.5)
+        api.ask(maps, method="POST", body=config_map("path-in", a="../../default/configmaps/path-victim"))
+        told = "cannot be the name of an object"
+        until(lambda: told in str(api.ask(f"{policies}/path")["status"]["conditions"]), timeout=30)
+        assert data(api, victim) == {"a": "1"}
+    finally:
+        api.ask(victim, method="DELETE")
+        api.ask(f"{policies}/path", method="DELETE")

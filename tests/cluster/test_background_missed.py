@@ -139,3 +139,32 @@ def test_a_trigger_that_is_faster_than_the_webhook_is_not_forgotten(api: Api, ma
         until(lambda: ready(api.ask(f"{CPOL}/fast")))
     finally:
         api.ask(f"{CPOL}/fast", method="DELETE")
+
+
+def test_a_policy_that_cannot_be_read_any_more_keeps_what_it_has_made(
+    api: Api, apply: Apply, maps: str, operators: Operators
+) -> None:
+    for name in ("unread", "other"):
+        apply(generating(name))
+        api.ask(maps, method="POST", body=config_map(f"{name}-in", a="1"))
+        until(lambda name=name: data(api, f"{maps}/{name}-made-{name}-in"))
+    until(lambda: "unread" in str(api.ask(LEDGER)["data"]))
+    with downtime(operators), deafness(operators):
+        stored = api.ask(f"{CPOL}/unread")
+        selector = {"matchExpressions": [{"key": "a", "operator": "Nonsense"}]}
+        stored["spec"]["rules"][0]["match"]["any"][0]["resources"]["selector"] = selector
+        api.ask(f"{CPOL}/unread", method="PUT", body=stored)
+        api.ask(f"{CPOL}/other", method="DELETE")
+    until(lambda: data(api, f"{maps}/other-made-other-in") is None, timeout=30)
+    until(lambda: "other" not in str(api.ask(LEDGER).get("data")) and not api.ask(UPDATES)["items"])
+    assert data(api, f"{maps}/unread-made-unread-in") == {"from": "1"}
+    assert "unread" in str(api.ask(LEDGER)["data"])
+
+
+def test_a_ledger_that_somebody_deletes_is_written_anew_as_a_whole(api: Api, apply: Apply, maps: str) -> None:
+    apply(generating("ledger-a"))
+    until(lambda: "ledger-a" in str(api.find(LEDGER)))
+    api.ask(LEDGER, method="DELETE")
+    apply(generating("ledger-b"))
+    until(lambda: "ledger-b" in str(api.find(LEDGER)))
+    assert "ledger-a" in str(api.ask(LEDGER)["data"])

@@ -63,6 +63,23 @@ def test_a_source_that_comes_after_the_trigger_is_copied(api: Api, apply: Apply,
     until(lambda: data(api, f"{maps}/awaited-copy") is None)
 
 
+def test_a_copy_of_a_copy_follows_its_source(api: Api, apply: Apply, maps: str, elsewhere: str) -> None:
+    namespace = maps.split("/")[4]
+    named = {"apiVersion": "v1", "kind": "ConfigMap"}
+    apply(cloning("first", maps, **named, name="copy-1", clone={"namespace": "default", "name": "chain-source"}))
+    apply(cloning("second", maps, **named, name="copy-2", clone={"namespace": namespace, "name": "copy-1"}))
+    api.ask(elsewhere, method="POST", body=config_map("chain-source", n="1"))
+    try:
+        for name in ("second", "first"):
+            api.ask(maps, method="POST", body=config_map(f"{name}-in", a="1"))
+        until(lambda: data(api, f"{maps}/copy-2") == {"n": "1"}, timeout=20)
+        patch(api, f"{elsewhere}/chain-source", {"data": {"n": "2"}})
+        until(lambda: data(api, f"{maps}/copy-2") == {"n": "2"}, timeout=20)
+    finally:
+        api.ask(f"{elsewhere}/chain-source", method="DELETE")
+    until(lambda: data(api, f"{maps}/copy-2") is None, timeout=20)
+
+
 def test_edits_of_a_source_while_it_is_copied_are_not_lost(api: Api, apply: Apply, maps: str, elsewhere: str) -> None:
     clone = {"namespace": "default", "name": "busy-source"}
     name = "busy-copy-{{request.object.metadata.name}}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controllers.cluster.bindings import Bindings
-from controllers.cluster.client import ApiError, Client
+from controllers.cluster.client import ApiError, Client, segment
 from controllers.cluster.credentials import Credentials, NoCredentials, from_kubeconfig, in_cluster
 from controllers.cluster.facts import MAX_ROUNDS, World, settle
 from controllers.cluster.metrics import InvalidExposure, Metrics, read_exposure
@@ -255,3 +255,14 @@ def test_no_more_than_the_beginning_of_a_long_error_is_read(
     assert refused.value.status == 422
     assert refused.value.message.startswith('{"kind":"Status"')
     assert len(refused.value.message) < 1000
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "../x", "a%2fb", "a\nb"])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(ApiError, match="cannot be the name"):
+        segment(name)
+
+
+def test_names_with_signs_stay_one_segment() -> None:
+    assert segment("system:node-proxier") == "system:node-proxier"
+    assert segment("a?b#c d") == "a%3Fb%23c%20d"

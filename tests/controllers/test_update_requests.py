@@ -231,6 +231,8 @@ def test_a_changed_source_concerns_the_rules_that_copy_it() -> None:
     assert (found.cause, found.items) == ("source", (Item("r", None, synchronize=True),))
     elsewhere = {**clone, "clone": {"namespace": "red", "name": "c"}}
     assert updates([policy({"generate": elsewhere})], request("UPDATE", marked, marked)) == ()
+    assert len(updates([policy({"generate": clone})], request("UPDATE", marked, marked, user=ACCOUNT))) == 1, "a copy of a copy"
+    assert updates([policy({"generate": clone})], request("UPDATE", marked, secret({}), user=ACCOUNT)) == (), "it was marked"
 
 
 def test_what_is_kept_of_a_request_leaves_out_what_is_read_again() -> None:
