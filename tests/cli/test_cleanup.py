@@ -126,12 +126,15 @@ def test_a_cluster_is_asked_for_policies_objects_and_rights(
         document["metadata"]["namespace"] = namespace
         api.ask(f"/api/v1/namespaces/{namespace}/configmaps", method="POST", body=document)
     path = "/apis/kyverno.io/v2/clustercleanuppolicies"
-    match = {"any": [{"resources": {"kinds": ["ConfigMap"], "names": ["doomed"], "namespaces": [namespace]}}]}
+    ours = {"kinds": ["ConfigMap"], "names": ["doomed"], "namespaces": [namespace]}
+    match = {"any": [{"resources": ours}, {"resources": {"kinds": ["ComponentStatus"], "names": ["etcd-0"]}}]}
     api.ask(path, method="POST", body=policy(match=match))
     try:
         found = answer("--kubeconfig", control_plane.kubeconfig)
         row = found["rows"]["doomed", "ClusterCleanupPolicy old"]
         assert (row["now"], row["note"]) == (True, "the cleanup operator may not delete configmaps")
+        row = found["rows"]["etcd-0", "ClusterCleanupPolicy old"]
+        assert (row["now"], row["note"]) == (True, "the API server deletes no objects of this kind")
         assert found["rows"]["labelled", "label"]["object"]["namespace"] == namespace
         assert found["problems"] == []
     finally:
