@@ -17,7 +17,7 @@ from controllers.cleanup.schedules import Schedules
 from controllers.cleanup.sweep import AT_ONCE, Cleaned, Sweeper
 from controllers.cleanup.ttl import TimeToLive
 from controllers.cluster import moments
-from controllers.cluster.client import Client, Unreachable
+from controllers.cluster.client import MERGE_PATCH, Client, Unreachable
 from controllers.cluster.credentials import Credentials
 from controllers.cluster.discovery import Discovery, Resource
 from controllers.cluster.facts import World
@@ -139,6 +139,35 @@ def test_when_the_api_server_goes_away_a_run_ends_with_all_it_had_begun(
 
     assert not {name for name in asyncio.run(run()) if name.startswith("_Run.")}
     assert left(api, namespace) > 0
+
+
+def test_who_is_stopped_in_the_middle_of_a_run_leaves_the_rest_to_the_next(
+    api: Api, credentials: Credentials, namespace: str
+) -> None:
+    path = f"/apis/kyverno.io/v2/namespaces/{namespace}/cleanuppolicies"
+    for number in range(150):
+        put(api, namespace, f"one-{number}")
+    api.ask(path, method="POST", body=policy(namespace, schedule="0 0 1 1 *"))
+    ran = {"status": {"lastExecutionTime": "2020-01-01T00:00:00Z"}}
+    api.ask(f"{path}/p/status", method="PATCH", body=ran, content_type=MERGE_PATCH)
+
+    def recorded() -> str:
+        return str(api.ask(f"{path}/p")["status"]["lastExecutionTime"])
+
+    async def run() -> None:
+        told: list[Cleaned] = []
+        async with Client(credentials) as client:
+            first = asyncio.create_task(Schedules(client, sweeper(client, told.append).sweep).run())
+            await until(lambda: told)
+            first.cancel()
+            await asyncio.wait([first])
+            deleted = len(told)
+            assert 0 < deleted < 150
+            assert recorded() == "2020-01-01T00:00:00Z"
+            async with running(Schedules(client, sweeper(client, told.append).sweep).run()):
+                await until(lambda: left(api, namespace) == 0 and recorded() != "2020-01-01T00:00:00Z")
+
+    asyncio.run(run())
 
 
 def test_a_deletion_that_is_forbidden_is_told_and_does_not_keep_the_run(
