@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, effects, interval, logging_format, results, seconds
+from controllers.cluster.flags import (
+    COMMON,
+    Flag,
+    Parse,
+    algorithm,
+    boolean,
+    effects,
+    interval,
+    logging_format,
+    port,
+    results,
+    seconds,
+)
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -17,9 +29,9 @@ FLAGS: Sequence[Flag] = (
     Flag("disableCertManagerController", boolean, False, "never renew certificates"),
     Flag("renewBefore", seconds, 0.0, "time before its end at which a certificate is renewed; 0: at two thirds of its life"),
     Flag("serverIP", str, "", "webhooks call https://serverIP instead of the Service; may carry a port"),
-    Flag("servicePort", int, 443, "port of the Service"),
+    Flag("servicePort", port, 443, "port of the Service"),
     Flag("webhookServerHost", str, "", "address to listen on; all by default"),
-    Flag("webhookServerPort", int, 9443, "port to listen on"),
+    Flag("webhookServerPort", port, 9443, "port to listen on"),
     Flag("webhookTimeout", int, 10, "timeoutSeconds of webhooks"),
     Flag("autoUpdateWebhooks", boolean, True, "compute webhook rules from the policies; otherwise everything is sent"),
     Flag("forceFailurePolicyIgnore", boolean, False, "no webhook ever blocks when we do not answer"),
@@ -40,7 +52,7 @@ FLAGS: Sequence[Flag] = (
     Flag("protectManagedResources", boolean, False, "only we may change what we manage"),
     Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
     Flag("exceptionNamespace", str, "", "their namespace; * for all"),
-    Flag("metricsPort", int, 8000, "port of /metrics"),
+    Flag("metricsPort", port, 8000, "port of /metrics"),
     Flag("metricsHost", str, "", "address of /metrics"),
     Flag("disableMetrics", boolean, False, "no /metrics"),
     Flag("omitEvents", str, "", "event reasons that are not written, comma-separated"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, interval, logging_format, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, algorithm, boolean, interval, logging_format, port, seconds
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -18,13 +18,13 @@ FLAGS: Sequence[Flag] = (
     Flag("disableCertManagerController", boolean, False, "never renew certificates"),
     Flag("renewBefore", seconds, 0.0, "time before its end at which a certificate is renewed; 0: at two thirds of its life"),
     Flag("serverIP", str, "", "webhooks call https://serverIP instead of the Service; may carry a port"),
-    Flag("servicePort", int, 443, "port of the Service"),
+    Flag("servicePort", port, 443, "port of the Service"),
     Flag("cleanupServerHost", str, "", "address to listen on; all by default"),
-    Flag("cleanupServerPort", int, 9443, "port to listen on"),
+    Flag("cleanupServerPort", port, 9443, "port to listen on"),
     Flag("webhookTimeout", int, 10, "timeoutSeconds of webhooks"),
     Flag("autoDeleteWebhooks", boolean, False, "accepted; the webhooks go with their Deployment in any case"),
     Flag("protectManagedResources", boolean, False, "what we manage is not cleaned up"),
-    Flag("metricsPort", int, 8000, "port of /metrics"),
+    Flag("metricsPort", port, 8000, "port of /metrics"),
     Flag("metricsHost", str, "", "address of /metrics"),
     Flag("disableMetrics", boolean, False, "no /metrics"),
     Flag("omitEvents", str, "", "event reasons that are not written, comma-separated"),

@@ -31,6 +31,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A TCP port; 0: any that is free."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"`{text}` is no port")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A Go duration such as `1m30s`, in seconds."""
     total, number, rest = 0.0, "", text

@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
 from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, interval, logging_format, positive, results, seconds
+from controllers.cluster.flags import (
+    COMMON,
+    Flag,
+    Parse,
+    boolean,
+    effects,
+    interval,
+    logging_format,
+    port,
+    positive,
+    results,
+    seconds,
+)
 
 FLAGS: Sequence[Flag] = (
     Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
@@ -32,7 +44,7 @@ FLAGS: Sequence[Flag] = (
     Flag("reportsCRDsSanityChecks", boolean, True, "do not start without the report CRDs"),
     Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
     Flag("exceptionNamespace", str, "", "their namespace; * for all"),
-    Flag("metricsPort", int, 8000, "port of /metrics and of the probes"),
+    Flag("metricsPort", port, 8000, "port of /metrics and of the probes"),
     Flag("metricsHost", str, "", "address of /metrics and of the probes"),
     Flag("disableMetrics", boolean, False, "no /metrics; the probes stay"),
     Flag("omitEvents", str, "", "event reasons that are not written, comma-separated"),

@@ -25,7 +25,14 @@ def test_kyvernos_own_command_line_is_accepted() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["--nonsense", "--autoUpdateWebhooks=perhaps", "--resyncPeriod=15", "--tlsKeyAlgorithm=DSA", "--leaderElectionRetryPeriod=0"],
+    [
+        "--nonsense",
+        "--autoUpdateWebhooks=perhaps",
+        "--resyncPeriod=15",
+        "--tlsKeyAlgorithm=DSA",
+        "--leaderElectionRetryPeriod=0",
+        "--metricsPort=70000",
+    ],
 )
 def test_what_is_not_understood_ends_the_process(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
