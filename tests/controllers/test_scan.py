@@ -265,6 +265,9 @@ def test_a_kind_that_cannot_be_read_stops_no_other_and_comes_back(place: Place, 
 
 
 def test_a_quiet_kind_is_well_again_as_soon_as_its_watch_stands(place: Place) -> None:
+    group, plural = key = "scheduling.k8s.io", "priorityclasses"
+    quiet = Resource(group, "v1", "PriorityClass", plural, "", False, True, frozenset({"list", "watch"}))
+
     async def run() -> None:
         async def inspect(resource: Resource, document: Object, again: bool) -> None:
             seen.append(document["metadata"]["name"])
@@ -272,14 +275,14 @@ def test_a_quiet_kind_is_well_again_as_soon_as_its_watch_stands(place: Place) ->
         seen: list[str] = []
         async with line(place.credentials) as (proxy, client):
             inventory = Inventory(client, inspect, workers=10**20)
-            inventory.want({("", "configmaps"): MAPS})
-            maps = inventory.collections["", "configmaps"]
-            await maps.listed.wait()
+            inventory.want({key: quiet})
+            classes = inventory.collections[key]
+            await classes.listed.wait()
             seen.clear()
             proxy.cut()
-            await until(lambda: maps.error == "Unreachable")
+            await until(lambda: classes.error == "Unreachable")
             proxy.mend()
-            await until(lambda: not maps.error)
+            await until(lambda: not classes.error)
             assert not seen
             await inventory.stop()
 
