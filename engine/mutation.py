@@ -146,7 +146,18 @@ def mutate_target(
     """What a rule with targets makes of one object that the trigger in `request` concerns; None: it is no target of the rule.
 
     A `target` that is the subresource `part` (`scale`) of an object comes with that object as `whole`, by which it is selected.
-    The outcome is pass with `patched`, skip when nothing changes or the target's preconditions do not hold, or error.
+    The outcome is pass with `patched`, skip when nothing changes or the target's preconditions do not hold, or error. What would
+    give the object another name or namespace is an error: no API server writes that, and it would be lost in silence.
     """
     root = SubjectScope(Scope(request, facts=facts), target, whole=whole, part=part)
-    return outcome_of(rule, root, exceptions)
+    outcome = outcome_of(rule, root, exceptions)
+    if outcome is None or outcome.patched is None or outcome.status is not Status.PASS:
+        return outcome
+    before, after = target.get("metadata") or {}, outcome.patched.get("metadata")
+    for field in ("name", "namespace"):
+        now = after.get(field) if isinstance(after, dict) else None
+        if (before.get(field) or None) != (now or None):
+            return Outcome(
+                Status.ERROR, f"the patch changes metadata.{field} of the target from `{before.get(field)}` to `{now}`"
+            )
+    return outcome

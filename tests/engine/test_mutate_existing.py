@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -142,3 +143,18 @@ def test_a_subresource_is_selected_by_the_object_that_it_is_a_part_of() -> None:
     assert outcome.patched == {**scale, "spec": {"replicas": 3}}
     assert mutate_target(rule, request_for(TRIGGER), scale, whole=whole, part="status") is None
     assert mutate_target(rule, request_for(TRIGGER), scale) is None
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        ({"patchStrategicMerge": {"metadata": {"name": "other"}}}, "metadata.name of the target from `.*` to `other`"),
+        ({"patchStrategicMerge": {"metadata": {"namespace": "other"}}}, "metadata.namespace of the target"),
+        ({"patchesJson6902": "- {op: remove, path: /metadata}"}, "metadata.name of the target from `.*` to `None`"),
+    ],
+)
+def test_a_patch_makes_no_other_object_of_its_target(patch: dict[str, Any], message: str) -> None:
+    outcome = patched(compiled({"name": "one"}, patch=patch))
+    assert outcome.status is Status.ERROR
+    assert re.search(message, outcome.message), outcome.message
+    assert outcome.patched is None
