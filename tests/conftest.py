@@ -21,6 +21,8 @@ settings.register_profile("pyvern", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("pyvern")
 
+EXCEPTIONS = {"enablePolicyException": "true", "exceptionNamespace": "default"}
+"""Flags of the admission operator that the tests of a run share."""
 RunOperator = Callable[..., Running]
 
 
@@ -65,7 +67,7 @@ def admission(operators: Operators) -> Running:
 
     Tests that stop theirs use `run_operator`.
     """
-    return operators.start("admission", flags={"enablePolicyException": "true", "exceptionNamespace": "default"})
+    return operators.start("admission", flags=EXCEPTIONS)
 
 
 @pytest.fixture

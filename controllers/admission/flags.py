@@ -49,7 +49,7 @@ FLAGS: Sequence[Flag] = (
         "user name of the background controller, whose own requests start no rules",
     ),
     Flag("reportsServiceAccountName", str, "", "user name of the reports controller; what it may not read is warned about"),
-    Flag("protectManagedResources", boolean, False, "only we may change what we manage"),
+    Flag("protectManagedResources", boolean, False, "only we may change what we manage, as far as webhooks are asked about it"),
     Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
     Flag("exceptionNamespace", str, "", "their namespace; * for all"),
     Flag("metricsPort", port, 8000, "port of /metrics"),

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from controllers.admission import policy_review
+from controllers.admission import managed, policy_review
 from controllers.admission.follow_up import Passed
 from controllers.admission.recorder import Record, Recorder
 from controllers.cluster import requests, review
@@ -31,7 +31,6 @@ MARGIN = 0.75
 """Seconds before the API server's deadline at which we answer ourselves, so that the message says why."""
 DEFAULT_TIMEOUT = 10.0
 OK: Reply = (200, b"ok")
-MANAGED = "A kyverno managed resource can only be modified by kyverno"
 OWN_GROUPS = frozenset({"reports.kyverno.io", "wgpolicyk8s.io", "openreports.io"})
 POLICIES = "kyverno.io"
 logger = logging.getLogger("pyvern.admission")
@@ -139,8 +138,8 @@ class Reviewer:
             return 200, self._undecided(document, bucket, f"the kind of {error} is unknown")
         if self._options.dump:
             logger.info("admission request: %s", review.shown(document))
-        if self._options.protect_managed and self._protected(request):
-            return 200, review.denied(request.uid, MANAGED)
+        if self._options.protect_managed and managed.guards(request, namespace=self._options.namespace):
+            return 200, review.denied(request.uid, managed.REASON)
         if request.kind.group in OWN_GROUPS or snapshot.excluded(request):
             return 200, review.allowed(request.uid)
         among = self._among.get(bucket.failure_policy) if not bucket.policy else partial(_named, bucket.policy)
@@ -195,18 +194,6 @@ class Reviewer:
         ignoring = self._options.force_ignore or bucket.failure_policy == "Ignore"
         logger.warning("request %s: %s", document["uid"], reason)
         return review.allowed(document["uid"], [reason]) if ignoring else review.denied(document["uid"], reason)
-
-    def _protected(self, request: Request) -> bool:
-        user = request.user.username if request.user else ""
-        if user.startswith(f"system:serviceaccount:{self._options.namespace}:kyverno-"):
-            return False
-        if request.operation == "DELETE" and user == "system:serviceaccount:kube-system:namespace-controller":
-            return False
-        return any(
-            ((part.get("metadata") or {}).get("labels") or {}).get("app.kubernetes.io/managed-by") == "kyverno"
-            for part in (request.object, request.old_object)
-            if part
-        )
 
     async def _policy(self, document: Object) -> bytes:
         options = self._options

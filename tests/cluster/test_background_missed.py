@@ -12,6 +12,7 @@ from deploy.local.api import Api
 from deploy.local.operators import Operators, Running
 from tests.cluster.calls import CPOL, Document, config_map, ready, until
 from tests.cluster.generating import UPDATES, Apply, background_policy, data, generating, patch
+from tests.conftest import EXCEPTIONS
 
 pytestmark = pytest.mark.cluster
 LEDGER = "/api/v1/namespaces/kyverno/configmaps/pyvern-background"
@@ -34,7 +35,7 @@ def deafness(operators: Operators, admission: Running) -> Iterator[None]:
     try:
         yield
     finally:
-        operators.start("admission", again=admission)  # other tests know its ports
+        operators.start("admission", flags=EXCEPTIONS, again=admission)  # other tests know its ports
 
 
 def ignoring(document: Document) -> Document:
@@ -142,14 +143,14 @@ def test_a_trigger_that_is_faster_than_the_webhook_is_not_forgotten(api: Api, ma
 
 
 def test_a_policy_that_cannot_be_read_any_more_keeps_what_it_has_made(
-    api: Api, apply: Apply, maps: str, operators: Operators
+    api: Api, apply: Apply, maps: str, operators: Operators, admission: Running
 ) -> None:
     for name in ("unread", "other"):
         apply(generating(name))
         api.ask(maps, method="POST", body=config_map(f"{name}-in", a="1"))
         until(lambda name=name: data(api, f"{maps}/{name}-made-{name}-in"))
     until(lambda: "unread" in str(api.ask(LEDGER)["data"]))
-    with downtime(operators), deafness(operators):
+    with downtime(operators), deafness(operators, admission):
         stored = api.ask(f"{CPOL}/unread")
         selector = {"matchExpressions": [{"key": "a", "operator": "Nonsense"}]}
         stored["spec"]["rules"][0]["match"]["any"][0]["resources"]["selector"] = selector

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,51 +12,26 @@ from deploy.local.api import Api
 from deploy.local.control_plane import ControlPlane
 from deploy.local.operators import Operators, Running
 from tests.cluster.calls import HOOKS, PODS, denied, pod, until
+from tests.cluster.cleaning import LONG_AGO, POLICIES, cleanup_policy, gone, may_clean_up, overdue
 
 pytestmark = pytest.mark.cluster
-Document = dict[str, Any]
-POLICIES = "/apis/kyverno.io/v2/clustercleanuppolicies"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
-ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 FLAGS = {"ttlReconciliationInterval": "1s"}
 CONFIG = "/api/v1/namespaces/kyverno/configmaps/kyverno"
-LONG_AGO = "2020-01-01T00:00:00Z"
-
-
-def cleanup_policy(name: str, *, kind: str = "Pod", target: str = "", **spec: Any) -> Document:
-    conditions = {"all": [{"key": "{{ target.metadata.name }}", "operator": "Equals", "value": target}]}
-    return {
-        "apiVersion": "kyverno.io/v2",
-        "kind": "ClusterCleanupPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "schedule": "0 0 1 1 *",
-            "match": {"any": [{"resources": {"kinds": [kind]}}]},
-            "conditions": conditions,
-            **spec,
-        },
-    }
 
 
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Iterator[Api]:
     """Pods may be cleaned up."""
-    labels = {"rbac.kyverno.io/aggregate-to-cleanup-controller": "true"}
-    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete", "list", "watch"]}]
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "test:cleanup"}}
-    role["metadata"]["labels"] = labels  # type: ignore[index]
-    control_plane.api.ask(ROLES, method="POST", body={**role, "rules": rules})
-    yield control_plane.api
-    control_plane.api.ask(f"{ROLES}/test:cleanup", method="DELETE")
+    with may_clean_up(control_plane.api, "pods"):
+        yield control_plane.api
 
 
 @pytest.fixture(scope="module")
 def missed(api: Api) -> Iterator[str]:
     """A Pod that should have been deleted on New Year, while nobody led; its policy is there before the operator is."""
     api.ask(PODS, method="POST", body=pod("overdue"))
-    api.ask(POLICIES, method="POST", body=cleanup_policy("yearly", target="overdue"))
-    ran = {"status": {"lastExecutionTime": LONG_AGO}}
-    api.ask(f"{POLICIES}/yearly/status", method="PATCH", body=ran, content_type="application/merge-patch+json")
+    overdue(api, cleanup_policy("yearly", target="overdue"))
     yield "overdue"
     api.ask(f"{POLICIES}/yearly", method="DELETE")
 
@@ -66,11 +40,6 @@ def missed(api: Api) -> Iterator[str]:
 def cleanup(missed: str, operators: Operators) -> Iterator[Running]:
     yield operators.start("cleanup", flags=FLAGS)
     operators.stop("cleanup")
-
-
-def gone(api: Api, path: str) -> Callable[[], bool]:
-    """Deleted, or as good as: without a kubelet nobody ends the grace period of a Pod that has a node."""
-    return lambda: (api.find(path) or {"metadata": {"deletionTimestamp": "now"}})["metadata"].get("deletionTimestamp") is not None
 
 
 def test_a_run_that_was_missed_happens_once_and_is_recorded(api: Api, missed: str, cleanup: Running) -> None:
