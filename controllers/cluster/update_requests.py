@@ -171,10 +171,10 @@ def read(document: Object) -> UpdateRequest:
 
 
 def content(document: Object) -> tuple[Any, ...]:
-    """Tells a request that was renewed from one that only has another status."""
+    """Tells a request that was renewed, or made again after it was gone, from one that only has another status."""
     metadata = document["metadata"]
     annotations = metadata.get("annotations") or {}
-    return metadata["generation"], annotations.get(CHANGES), annotations.get(RENEWED)
+    return metadata.get("uid"), metadata["generation"], annotations.get(CHANGES), annotations.get(RENEWED)
 
 
 def _item(entry: Mapping[str, Any]) -> Item:

@@ -8,7 +8,7 @@ import pytest
 
 from controllers.admission.follow_up import updates_of
 from controllers.cluster.events import Reference
-from controllers.cluster.update_requests import Item, UpdateRequest, kept, merged, read
+from controllers.cluster.update_requests import Item, UpdateRequest, content, kept, merged, read
 from engine import PolicySet, Request, User, compile_exception, compile_policy
 from engine.request import GroupVersionKind, GroupVersionResource
 
@@ -278,3 +278,11 @@ def test_what_an_exception_exempts_leaves_nothing_to_do_and_is_told() -> None:
     left = updates_of(PolicySet([policy], [exempting]), asked, among=lambda policy: True, account=ACCOUNT)
     assert (left.updates, left.errors) == ((), ())
     assert [(one.rule.name, one.exceptions[0].key) for one in left.exempted] == [("r", "blue/e")]
+
+
+def test_a_request_that_was_made_again_is_another_one() -> None:
+    (one,) = updates([generating()], request(new=config_map()))
+    stored = one.document("kyverno")
+    first, second = ({**stored, "metadata": {**stored["metadata"], "uid": uid, "generation": 1}} for uid in ("1", "2"))
+    assert content(first) != content(second)
+    assert content(first) == content({**first, "status": {"state": "Failed"}})
