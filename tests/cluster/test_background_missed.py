@@ -38,6 +38,12 @@ def deafness(operators: Operators, admission: Running) -> Iterator[None]:
         operators.start("admission", flags=EXCEPTIONS, again=admission)  # other tests know its ports
 
 
+def remembered(api: Api, name: str) -> str:
+    """What the operator keeps of a policy, empty before it was worked off."""
+    kept = (api.find(LEDGER) or {}).get("data") or {}
+    return next((text for text in kept.values() if f'"policy":"{name}"' in text), "")
+
+
 def ignoring(document: Document) -> Document:
     return {**document, "spec": {**document["spec"], "failurePolicy": "Ignore"}}
 
@@ -83,6 +89,7 @@ def test_a_policy_that_changed_meanwhile_reaches_what_exists(api: Api, apply: Ap
     until(lambda: data(api, f"{maps}/rendered-made-rendered-in") == {"from": "1"})
     patch(api, f"{maps}/existing-target", {"metadata": {"labels": {"seen": "edited"}}})
     with downtime(operators):
+        before = {name: remembered(api, name) for name in ("existing", "rendered")}
         stored = api.ask(f"{CPOL}/existing")
         stored["spec"]["rules"][0]["mutate"]["patchStrategicMerge"] = {"metadata": {"labels": {"again": "yes"}}}
         api.ask(f"{CPOL}/existing", method="PUT", body=stored)
@@ -92,6 +99,7 @@ def test_a_policy_that_changed_meanwhile_reaches_what_exists(api: Api, apply: Ap
     until(lambda: labels(api, f"{maps}/existing-target").get("again") == "yes", timeout=30)
     until(lambda: data(api, f"{maps}/rendered-made-rendered-in") == {"new": "1"})
     assert labels(api, f"{maps}/existing-target")["seen"] == "edited"
+    until(lambda: all(remembered(api, name) != text for name, text in before.items()))  # until then a change is not worked off
     with downtime(operators):
         patch(api, f"{maps}/existing-target", {"metadata": {"labels": {"again": "edited"}}})
     until(lambda: not api.ask(UPDATES)["items"])
