@@ -172,7 +172,7 @@ class Collector:
         """The object as it is stored, None when it is not (yet) there. Without the right to look it counts as there."""
         resource = stored.resource
         kind = self._discovery().kind_of(resource)
-        if kind is None or stored.subject.name in ("", ".", ".."):
+        if kind is None or not stored.subject.name:
             return None
         subject = replace(stored.subject, kind=kind.kind)
         mark = self._aggregator.marks.get(subject.uid)
@@ -188,7 +188,7 @@ class Collector:
         except ApiError as error:
             if error.status == 403 and subject.uid and mark is None and not self._inventory.holds(subject.uid):
                 return subject
-            if error.status in (403, 404, 405):
+            if error.status in (403, 404, 405, 422):  # 422: what cannot be a name is nobody's
                 return None
             raise
         uid = found["metadata"]["uid"]
