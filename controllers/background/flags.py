@@ -6,30 +6,14 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from controllers.cluster import flags as command_line
-from controllers.cluster import outside
-from controllers.cluster.flags import COMMON, Flag, Parse, boolean, effects, interval, logging_format, port, results, seconds
+from controllers.cluster.flags import COMMON, Flag, Parse, boolean, seconds
+from controllers.cluster.operator_flags import JUDGE, OPERATOR
 
 FLAGS: Sequence[Flag] = (
-    Flag("kubeconfig", str, "", "kubeconfig file; without it the Pod's ServiceAccount, $KUBECONFIG or ~/.kube/config"),
+    *OPERATOR,
+    *JUDGE,
     Flag("genWorkers", int, 10, "UpdateRequests carried out at the same time"),
     Flag("maxBackgroundReports", int, 10000, "ephemeral reports stored; more are dropped"),
-    Flag("enableReporting", effects, effects(command_line.REPORTING), "types of rules whose results are reported"),
-    Flag("allowedResults", results, results(command_line.RESULTS), "results that are reported"),
-    Flag("enablePolicyException", boolean, False, "PolicyExceptions count"),
-    Flag("exceptionNamespace", str, "", "their namespace; * for all"),
-    Flag("metricsPort", port, 8000, "port of /metrics and of the probes"),
-    Flag("metricsHost", str, "", "address of /metrics and of the probes"),
-    Flag("disableMetrics", boolean, False, "no /metrics; the probes stay"),
-    Flag("omitEvents", str, "", "event reasons that are not written, comma-separated"),
-    Flag("maxQueuedEvents", int, 1000, "events waiting to be written; more are dropped"),
-    Flag("eventsRateLimitQPS", int, 50, "events written per second"),
-    Flag("eventsRateLimitBurst", int, 100, "events written at once"),
-    Flag("clientRateLimitQPS", float, 300.0, "requests to the API server per second on average; 0: no limit"),
-    Flag("clientRateLimitBurst", int, 300, "requests to the API server at once"),
-    *outside.FLAGS,
-    Flag("leaderElectionRetryPeriod", interval, 2.0, "time between two tries to lead"),
-    Flag("loggingFormat", logging_format, "text", "text or json"),
-    Flag("v", int, 2, "verbosity; 4 and above also logs debug messages"),
 )
 ACCEPTED: Mapping[str, Parse] = {
     **COMMON,
