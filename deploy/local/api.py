@@ -42,6 +42,14 @@ class Api:
             raise Refused(error.code, _message(error.read())) from error
         return json.loads(raw) if raw[:1] in b"{[" else raw.decode()
 
+    def delete(self, path: str) -> None:
+        """Delete; what is not there is no error. Errors: Refused, OSError."""
+        try:
+            self.ask(path, method="DELETE")
+        except Refused as refused:
+            if refused.code != 404:
+                raise
+
     def find(self, path: str) -> Any | None:
         """Like `ask`, but None for what does not exist and while the server does not answer."""
         try:

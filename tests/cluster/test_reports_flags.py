@@ -35,7 +35,7 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
     for path in (CPOL, MAPS, EPHR):
         for item in api.ask(path)["items"]:
             if item["metadata"]["name"] != "kube-root-ca.crt":
-                api.ask(f"{path}/{item['metadata']['name']}", method="DELETE")
+                api.delete(f"{path}/{item['metadata']['name']}")
     until(lambda: reports(api) == {}, timeout=60)
 
 
