@@ -149,6 +149,20 @@ def result_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] =
 
 def outcome_of(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...] = ()) -> Outcome | None:
     """The rule's outcome on `root`; an engine error becomes status `error` with the error's text."""
+    outcome = _tried(rule, root, exceptions)
+    return _answered(outcome, root) if root.missed else outcome
+
+
+def _answered(outcome: Outcome | None, root: Scope) -> Outcome | None:
+    """INVARIANT (no silent skip): a rule that went on without context that nobody could give neither passes nor is passed by."""
+    names = ", ".join(f'"{name}"' for name in dict.fromkeys(root.missed))
+    root.missed.clear()
+    if outcome is not None and outcome.status in (Status.FAIL, Status.ERROR):
+        return outcome
+    return Outcome(Status.ERROR, f"context that is not known here was asked for: {names}")
+
+
+def _tried(rule: Rule, root: Scope, exceptions: tuple[PolicyException, ...]) -> Outcome | None:
     try:
         applying = tuple(exception for exception in exceptions if _applies(exception, root)) if exceptions else ()
         if not applying:

@@ -19,10 +19,11 @@ class Scope(Root):
     """The root value of every JMESPath expression: names such as `request`, `element`, context entries.
 
     A name is bound to a value or to a loader that runs at the first look and whose value is kept. `request` and `facts` are
-    the same objects along the whole chain. INVARIANT (purity): a loader never writes to a value it was given.
+    the same objects along the whole chain, and so is `missed`: names that were read although nobody here can answer them.
+    INVARIANT (purity): a loader never writes to a value it was given.
     """
 
-    __slots__ = ("draws", "facts", "loaders", "parent", "request", "values")
+    __slots__ = ("draws", "facts", "loaders", "missed", "parent", "request", "values")
 
     def __init__(self, request: Request, *, facts: Facts = NO_FACTS, parent: Scope | None = None) -> None:
         self.request = request
@@ -31,6 +32,7 @@ class Scope(Root):
         self.values: dict[str, Any] = {}
         self.loaders: dict[str, Loader] = {}
         self.draws: dict[str, int] = {} if parent is None else parent.draws
+        self.missed: list[str] = [] if parent is None else parent.missed
 
     def child(self) -> Scope:
         """A scope that sees everything of this one and hides what it binds itself."""

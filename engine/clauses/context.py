@@ -14,7 +14,7 @@ from engine.errors import EvaluationError, InvalidPolicy, LookupFailed, NoContex
 from engine.facts import Lookup, Source
 from engine.held import Held
 from engine.lang import go_json
-from engine.lang.errors import ExpressionError, ExpressionSyntaxError
+from engine.lang.errors import ExpressionError, ExpressionSyntaxError, UnknownKey
 from engine.lang.jmes import Document, Expression, compile_expression
 from engine.scope import Loader, Scope
 
@@ -57,10 +57,11 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
 
 
 def _absent(name: str) -> Loader:
-    """The loader of an entry that nothing here can answer: an error, which no `||` in an expression hides."""
+    """The loader of an entry that nothing here can answer. `||` may go on without it, the rule will not pass (evaluate.py)."""
 
-    def load(_: Scope) -> Any:
-        raise NoContext(f'JMESPath query failed: Unknown key "{name}" in path')  # Kyverno's text, whatever asks for it
+    def load(scope: Scope) -> Any:
+        scope.missed.append(name)
+        raise UnknownKey(name)
 
     return load
 
@@ -107,6 +108,7 @@ def _variable(body: Mapping[str, Any], entry: _Entry) -> Loader:
         return found
 
     def _found(scope: Scope) -> Any:
+        known = len(scope.missed)
         found = value(scope) if value is not None else None
         if query is not None:
             try:
@@ -114,11 +116,11 @@ def _variable(body: Mapping[str, Any], entry: _Entry) -> Loader:
             except EvaluationError:
                 if default is None:
                     raise
-                return default(scope)
+                return _instead(default, scope, known)
         if found is None:
             if default is None:
                 raise EvaluationError(f"failed to add context entry for variable {entry.name} since it evaluated to nil")
-            return default(scope)
+            return _instead(default, scope, known)
         return found
 
     return load
@@ -242,6 +244,7 @@ def _called(
     """
 
     def load(scope: Scope) -> Any:
+        known = len(scope.missed)
         try:
             answer = found = fetch(scope)
             if query is not None:
@@ -249,7 +252,7 @@ def _called(
         except EvaluationError:
             if default is None:
                 raise
-            return default(scope)
+            return _instead(default, scope, known)
         if found.__class__ is Held:
             found = found.value
         elif answer.__class__ is not Held and longer(found, scope.facts.max_size):
@@ -276,6 +279,12 @@ class _Text:
             raise EvaluationError(
                 f"failed to substitute variables in context entry {self.label} {self.written}: {error}"
             ) from error
+
+
+def _instead(default: Callable[[Scope], Any], scope: Scope, known: int) -> Any:
+    """The entry's `default`: its author said what holds where there is nothing, so nothing is missed (`known`: before it)."""
+    del scope.missed[known:]
+    return default(scope)
 
 
 def _default(body: Mapping[str, Any], entry: _Entry) -> _Text | None:
