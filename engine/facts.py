@@ -64,7 +64,7 @@ def _of_kind(api_version: str, kind: str) -> tuple[tuple[str, str], ...]:
 class Facts:
     """Answers to lookups. A failed lookup is an answer too: a `LookupFailed` stored as the value is raised when read.
 
-    `absent` are sources that this world does not have: a rule that reads context of these sources ends with an error at best,
+    `absent` are sources that this world does not have: a rule that reads context of these sources fails or errs but never passes,
     unless `Request.variables` gives their names (the CLI without a cluster, cli-format.md 3). `max_size` is how many characters
     of JSON a context entry may hold (maxContextSize, spec 2.10): entries that double the one before are few lines. `ready` gives
     what is kept in memory, None for what has to be asked for.

@@ -34,9 +34,9 @@ def compile_context(entries: list[Any], *, path: str, policy_namespace: str = ""
     """Compiles context entries into a function that binds their names in a scope.
 
     An entry sees the entries before it, never itself or a later one: a later entry of the same name may use the earlier.
-    Entries from outside are not bound where the request gives their name, and are an error to those who read them where
-    their source is absent (`Facts.absent`). Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown` while
-    data from outside is missing.
+    Entries from outside are not bound where the request gives their name, and are missed (`Scope.missed`) by those who read
+    them where their source is absent (`Facts.absent`). Raises `InvalidPolicy`; loading raises `EvaluationError`, or `Unknown`
+    while data from outside is missing.
     """
     loaders = [_compile_entry(entry, f"{path}[{index}]", policy_namespace) for index, entry in enumerate(entries)]
 
