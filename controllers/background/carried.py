@@ -1,19 +1,31 @@
-"""What became of an UpdateRequest, rule by rule."""
+"""What an UpdateRequest asks of rules, and what became of it, rule by rule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controllers.background.generation import Made, OutOfReach
 from controllers.background.objects import Unserved
 from controllers.background.targets import Target
 from controllers.cluster.client import ApiError, Unreachable
 from controllers.cluster.events import Reference
-from engine import EngineError, Policy, Request, Result, Rule
+from controllers.cluster.update_requests import Item, UpdateRequest
+from engine import EngineError, Policy, PolicySet, Request, Result, Rule
 
 FAILING = (EngineError, ApiError, Unreachable, Unserved, OutOfReach)
 """What keeps one rule from being carried out and leaves the others alone."""
+
+
+class Work(NamedTuple):
+    """One UpdateRequest and what it is about now: the items whose rules are still there. `age`: seconds for which it is known."""
+
+    update: UpdateRequest
+    policies: PolicySet
+    policy: Policy
+    items: Sequence[tuple[Rule, Item]]
+    age: float
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from controllers.background.answers import Answers
-from controllers.background.carried import FAILING, Carried
+from controllers.background.carried import FAILING, Carried, Work
 from controllers.background.generation import Downstreams, Learning, Made
 from controllers.background.objects import Objects, Unserved, reference
 from controllers.background.question import Pointless, Questions
@@ -40,15 +40,9 @@ class LifeCycle:
         self._questions = questions
         self._downstreams = Downstreams(objects)
 
-    async def trigger(
-        self,
-        update: UpdateRequest,
-        policies: PolicySet,
-        policy: Policy,
-        items: Sequence[tuple[Rule, Item]],
-        age: float,
-    ) -> list[Carried]:
+    async def trigger(self, work: Work) -> list[Carried]:
         """A trigger came, changed or went."""
+        update, policies, policy, items, age = work
         if update.admission is None and update.operation == "DELETE":
             return [await self._lost(policy, rule, item) for rule, item in items]
         if update.admission is None:
@@ -69,16 +63,9 @@ class LifeCycle:
             fresh = False
         return carried
 
-    async def existing(
-        self,
-        update: UpdateRequest,
-        policies: PolicySet,
-        policy: Policy,
-        items: Sequence[tuple[Rule, Item]],
-        age: float,
-    ) -> list[Carried]:
+    async def existing(self, work: Work) -> list[Carried]:
         """A rule is new or has changed for triggers that are there."""
-        return await self._of_existing(policies, policy, items, force=True)
+        return await self._of_existing(work.policies, work.policy, work.items, force=True)
 
     async def _of_existing(
         self, policies: PolicySet, policy: Policy, items: Sequence[tuple[Rule, Item]], *, force: bool
@@ -119,15 +106,9 @@ class LifeCycle:
             one.failures.append(error)
         return one
 
-    async def downstream(
-        self,
-        update: UpdateRequest,
-        policies: PolicySet,
-        policy: Policy,
-        items: Sequence[tuple[Rule, Item]],
-        age: float,
-    ) -> list[Carried]:
+    async def downstream(self, work: Work) -> list[Carried]:
         """Somebody changed or deleted what a rule had made."""
+        update, policies, policy, items, age = work
         await self._questions.stored_by_now(update, age)
         carried = []
         for rule, item in items:
@@ -148,15 +129,9 @@ class LifeCycle:
                 one.failures.append(error)
         return carried
 
-    async def source(
-        self,
-        update: UpdateRequest,
-        policies: PolicySet,
-        policy: Policy,
-        items: Sequence[tuple[Rule, Item]],
-        age: float,
-    ) -> list[Carried]:
+    async def source(self, work: Work) -> list[Carried]:
         """A clone source was changed or deleted."""
+        update, policies, policy, items, age = work
         await self._questions.stored_by_now(update, age)
         self._answers.forget()
         self._epoch += 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
-from controllers.background.carried import FAILING, Carried
+from controllers.background.carried import FAILING, Carried, Work
 from controllers.background.lifecycle import LifeCycle
 from controllers.background.objects import Objects
 from controllers.background.question import Pointless, Questions
@@ -12,11 +12,11 @@ from controllers.background.targets import Targets
 from controllers.background.triggers import Triggers
 from controllers.cluster.facts import Learns
 from controllers.cluster.namespaces import Namespaces
-from controllers.cluster.update_requests import Cause, Item, Type, UpdateRequest
-from engine import Effect, EvaluationError, Policy, PolicySet, Rule, Status
+from controllers.cluster.update_requests import Cause, Type, UpdateRequest
+from engine import Effect, EvaluationError, PolicySet, Status
 
 EFFECTS: Mapping[Type, Effect] = {"generate": Effect.GENERATE, "mutate": Effect.MUTATE_EXISTING}
-Handler = Callable[[UpdateRequest, PolicySet, Policy, Sequence[tuple[Rule, Item]], float], Awaitable[list[Carried]]]
+Handler = Callable[[Work], Awaitable[list[Carried]]]
 
 
 class Carrier:
@@ -65,16 +65,10 @@ class Carrier:
         items = [(wanted[item.rule], item) for item in update.items if item.rule in wanted]
         if not items:
             raise Pointless(f"policy {update.policy} has no rule {', '.join(item.rule for item in update.items)} any more")
-        return await self._handlers[update.type, update.cause](update, policies, policy, items, age)
+        return await self._handlers[update.type, update.cause](Work(update, policies, policy, items, age))
 
-    async def _mutate(
-        self,
-        update: UpdateRequest,
-        policies: PolicySet,
-        policy: Policy,
-        items: Sequence[tuple[Rule, Item]],
-        age: float,
-    ) -> list[Carried]:
+    async def _mutate(self, work: Work) -> list[Carried]:
+        update, policies, policy, items, age = work
         carried: list[Carried] = []
         for rule, item in items:
             request = (
